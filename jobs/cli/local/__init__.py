@@ -1,0 +1,1 @@
+"""The local stack's parts: folders, Java, ports, rendered configuration, supervision and health."""

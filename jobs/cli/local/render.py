@@ -1,0 +1,156 @@
+"""Writes what the processes of a stack read: Flink's and Kafka's configuration, and folders of jars."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from jobs.cli.jars import jar_paths
+from jobs.cli.local.beam_loopback import write_jar
+from jobs.cli.local.layout import StackLayout
+from jobs.cli.local.ports import HOST
+from jobs.cli.project import FLINK_CONF, flink_home
+
+LOG_CONFIGS: Final = ("log4j-console.properties", "log4j-cli.properties", "log4j-session.properties")
+
+
+@dataclass(frozen=True)
+class StackInfo:
+    """What was chosen when the stack was started: kept in stack.json for every other command."""
+
+    kafka_port: int
+    controller_port: int
+    rest_port: int
+    rpc_port: int
+    metrics_port: int
+    taskmanagers: int
+    slots: int
+    java_home: str
+    started_at: str
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"{HOST}:{self.kafka_port}"
+
+    @property
+    def rest_url(self) -> str:
+        return f"http://{HOST}:{self.rest_port}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{HOST}:{self.metrics_port}/metrics"
+
+    def write(self, layout: StackLayout) -> None:
+        partial = layout.info_file.with_suffix(".part")
+        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, layout.info_file)
+
+    @classmethod
+    def read(cls, layout: StackLayout) -> StackInfo | None:
+        """None if the file is missing or of another version."""
+        try:
+            return cls(**json.loads(layout.info_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def worker_python(layout: StackLayout) -> Path:
+    """The interpreter of this virtual environment under a name without spaces, for Python workers and clients."""
+    return layout.plain(Path(sys.prefix)) / "bin" / "python"
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested YAML as dotted keys: both spellings are valid for Flink, and overriding needs one."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(flatten(item, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) -> dict[str, Any]:
+    """The cluster's configuration: `base` with what is particular to this stack."""
+    config = flatten(base)
+    for key in [key for key in config if key.startswith("metrics.reporter")]:
+        del config[key]
+    flink, python = layout.flink, str(worker_python(layout))
+    config |= {
+        "jobmanager.rpc.address": HOST,
+        "jobmanager.rpc.port": info.rpc_port,
+        "jobmanager.bind-host": HOST,
+        "taskmanager.host": HOST,
+        "taskmanager.bind-host": HOST,
+        "taskmanager.numberOfTaskSlots": info.slots,
+        "rest.address": HOST,
+        "rest.bind-address": HOST,
+        "rest.port": info.rest_port,
+        "io.tmp.dirs": str(flink / "tmp"),
+        "execution.checkpointing.dir": f"file://{layout.plain(layout.root) / 'checkpoints'}",
+        "execution.checkpointing.savepoint-dir": f"file://{layout.plain(layout.root) / 'savepoints'}",
+        "python.executable": python,
+        "python.client.executable": python,
+        "metrics.reporters": "push",
+        "metrics.reporter.push.factory.class": (
+            "org.apache.flink.metrics.prometheus.PrometheusPushGatewayReporterFactory"
+        ),
+        "metrics.reporter.push.hostUrl": f"http://{HOST}:{info.metrics_port}",
+        "metrics.reporter.push.interval": "5 s",
+        "metrics.reporter.push.randomJobNameSuffix": False,
+        "metrics.reporter.push.deleteOnShutdown": True,
+    }
+    return config
+
+
+def write_flink(info: StackInfo, layout: StackLayout) -> None:
+    """Render `conf` and link `lib`, `opt` and `plugins` of the cluster."""
+    home, flink = flink_home(), layout.flink
+    shutil.rmtree(flink, ignore_errors=True)
+    conf = flink / "conf"
+    for folder in (conf, flink / "tmp"):
+        folder.mkdir(parents=True)
+    base = yaml.safe_load((FLINK_CONF / "config.yaml").read_text(encoding="utf-8"))
+    lines = [f"{key}: {json.dumps(value)}" for key, value in sorted(flink_config(base, info, layout).items())]
+    header = "# Rendered by `meridian up` from flink-conf/config.yaml; changes here are overwritten.\n"
+    (conf / "config.yaml").write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
+    for name in LOG_CONFIGS:
+        shutil.copyfile(FLINK_CONF / name, conf / name)
+    # flink-python belongs to lib: the SQL client needs it there, and thread mode can load its native part only once.
+    _link(
+        flink / "lib", [*(home / "lib").glob("*.jar"), *(home / "opt").glob("flink-python*.jar"), *jar_paths("flink")]
+    )
+    # Sorts, and so is found, before flink-python.
+    write_jar(next((home / "opt").glob("flink-python*.jar")), flink / "lib" / "flink-beam-loopback.jar")
+    _link(flink / "opt", [*(home / "opt").glob("*.jar"), *jar_paths("sql-client")])
+    # Only what is configured: every plugin folder costs a class loader at each start.
+    _link(flink / "plugins", [home / "plugins" / "metrics-prometheus"])
+
+
+def _link(folder: Path, files: list[Path]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (folder / file.name).symlink_to(file)
+
+
+def write_kafka(info: StackInfo, layout: StackLayout) -> Path:
+    """Render the broker's configuration; returns its path."""
+    own = {
+        "listeners": f"PLAINTEXT://{HOST}:{info.kafka_port},CONTROLLER://{HOST}:{info.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{info.kafka_port},CONTROLLER://{HOST}:{info.controller_port}",
+        "controller.quorum.voters": f"1@{HOST}:{info.controller_port}",
+        "log.dirs": layout.kafka_data,
+    }
+    target = layout.kafka / "server.properties"
+    base = (FLINK_CONF / "kafka-broker.properties").read_text(encoding="utf-8")
+    target.write_text(base + "\n" + "".join(f"{key}={value}\n" for key, value in own.items()), encoding="utf-8")
+    shutil.copyfile(FLINK_CONF / "kafka-log4j2.properties", layout.kafka / "log4j2.properties")
+    return target

@@ -1,0 +1,130 @@
+"""Entry point of `meridian`: a table of commands that are imported only when they are used.
+
+A command is added by one line in `COMMANDS`. A line whose module is not installed is left out of `--help`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Final
+
+import click
+
+from jobs.cli.console import EXIT_FAILED, CliError, debug_enabled, enable_debug
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    # name: ("module:function", one line for --help, here so that --help imports no command)
+    "up": ("jobs.cli.stack:up", "Start the local stack: Kafka broker, Flink JobManager and TaskManagers."),
+    "down": ("jobs.cli.stack:down", "Stop the local stack and leave no process behind."),
+    "status": ("jobs.cli.stack:status", "Show what runs, where it listens and whether it is well."),
+    "jars": ("jobs.cli.jars:jars", "Fetch and verify the jars of flink-conf/jars.lock."),
+    "topics": ("jobs.cli.topics:topics", "Create and inspect the topics of a deployment."),
+    "submit": ("jobs.cli.submit:submit", "Submit a job to the cluster."),
+    "savepoint": ("jobs.cli.lifecycle:savepoint", "Take a savepoint of a running job."),
+    "cancel": ("jobs.cli.lifecycle:cancel", "Cancel a running job."),
+    "upgrade": ("jobs.cli.lifecycle:upgrade", "Stop a job with a savepoint and start its new version from it."),
+    "generate": ("jobs.cli.generate:generate", "Produce sensor readings, with faults where wanted."),
+    "replay": ("jobs.cli.replay:replay", "Send readings again: from files, or from a dead letter queue."),
+    "audit": ("jobs.cli.audit:audit", "Check that every reading is accounted for exactly once."),
+    "config": ("jobs.cli.config:config", "Validate and show a deployment configuration."),
+    "completion": ("jobs.cli.completion:completion", "Print the completion script of a shell."),
+}
+
+EPILOG: Final = """\b
+Examples:
+  meridian up                          start broker and cluster on this machine
+  meridian status --json               the same facts for a script
+  meridian up --taskmanagers 1 --slots 4 --kafka-port 19092 --rest-port 18081
+  meridian down --wipe                 stop, and delete topics and checkpoints
+  eval "$(meridian completion bash)"   complete commands and options
+
+\b
+Exit codes:
+  0  done
+  1  a check or an expectation failed
+  2  wrong usage or configuration
+  3  stack or environment not available
+
+\b
+Environment:
+  MERIDIAN_STACK_DIR   folder of the local stack (default .meridian/stack of the checkout)
+  MERIDIAN_DEBUG=1     like --debug
+"""
+
+
+def _is_installed(module: str) -> bool:
+    """A command may be listed before its module exists, or be left out of a slimmer package."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, (target, _) in COMMANDS.items() if _is_installed(target.partition(":")[0])]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        if not _is_installed(module):
+            return None
+        command = getattr(importlib.import_module(module), function)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{function} is not a click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+def _version() -> str:
+    try:
+        return version("meridian")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _set_debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        enable_debug()
+
+
+@click.group(
+    cls=_LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_set_debug, is_eager=True, help="Show tracebacks of errors."
+)
+@click.version_option(version=_version(), prog_name="meridian")
+def cli() -> None:
+    """Align environmental sensor telemetry in time and in space, on Kafka and Apache Flink."""
+
+
+def main() -> None:
+    """Run the command line and turn whatever escapes it into one line and an exit code."""
+    try:
+        cli.main(prog_name="meridian")
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) went away: no failure of ours, and Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if debug_enabled():
+            raise
+        CliError(
+            f"unexpected {type(error).__name__}: {error}", EXIT_FAILED, "run it again as `meridian --debug …`"
+        ).show()
+        sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()
