@@ -1,0 +1,74 @@
+"""Reads a deployment file and says in plain lines what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from jobs.pipeline.config import Deployment
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class InvalidDeployment(ValueError):  # noqa: N818
+    """Each line names the key, the value and what is allowed."""
+
+
+def load_deployment(path: Path, environment: Mapping[str, str] = os.environ) -> Deployment:
+    """Read, interpolate and validate a deployment file.
+
+    Raises
+    ------
+    InvalidDeployment : unreadable file, YAML error, unset variable, unknown key or value out of its range.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidDeployment(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise InvalidDeployment(f"{path}: not YAML: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidDeployment(f"{path}: a mapping of keys is expected at the top level")
+    document = _interpolate(document, environment, path)
+    try:
+        deployment = Deployment.model_validate(document)
+        deployment.rules(path.parent)
+    except ValidationError as error:
+        lines = [_line(path, e) for e in error.errors(include_url=False)]
+        raise InvalidDeployment("\n".join(lines)) from None
+    except OSError as error:
+        raise InvalidDeployment(f"{path}: avro.schemas: {error.filename}: {error.strerror}") from None
+    return deployment
+
+
+def _line(path: Path, error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    given = error.get("input")
+    shown = "" if isinstance(given, dict | list) or error["type"] == "missing" else f" = {given!r}"
+    if error["type"] == "extra_forbidden":
+        return f"{path}: {key}{shown}: unknown key; `meridian config schema` lists the known ones"
+    return f"{path}: {key}{shown}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _interpolate(value: Any, environment: Mapping[str, str], path: Path) -> Any:
+    if isinstance(value, dict):
+        return {k: _interpolate(v, environment, path) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_interpolate(v, environment, path) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found = environment.get(name, default)
+        if found is None:
+            raise InvalidDeployment(f"{path}: ${{{name}}} is not set in the environment")
+        return found
+
+    return _VARIABLE.sub(replace, value)

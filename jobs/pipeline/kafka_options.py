@@ -1,0 +1,13 @@
+"""Options that every Kafka table of the job shares."""
+
+from __future__ import annotations
+
+from jobs.pipeline.config import Deployment
+
+
+def common_options(deployment: Deployment) -> dict[str, str]:
+    kafka = deployment.kafka
+    return {
+        "properties.bootstrap.servers": kafka.bootstrap_servers,
+        **{f"properties.{name}": value for name, value in kafka.properties.items()},
+    }

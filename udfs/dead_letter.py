@@ -1,0 +1,72 @@
+"""Dead letters: one JSON record per refused or late reading, with all that is needed to explain or replay it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from udfs.reasons import Reason
+
+
+class Source(NamedTuple):
+    """Where the raw record lies, with its broker append time."""
+
+    topic: str
+    partition: int
+    offset: int
+    append_time_ms: int
+
+
+def dead_letter(
+    reason: Reason,
+    message: str,
+    source: Source,
+    raw: bytes | None,
+    *,
+    payload_limit: int,
+    job_version: str,
+    key: bytes | None = None,
+    headers: Mapping[str, bytes | None] | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Build one DLQ record.
+
+    Parameters
+    ----------
+    raw : the value as received (None for a tombstone); kept up to `payload_limit` bytes, base64, with the SHA-256 of
+        the whole so that a cut record can be checked when it is fetched again by its offset.
+    details : further fields (window definition, watermark, lateness …), merged at the top level.
+
+    Returns
+    -------
+    JSON bytes; see the table "DLQ record" in ARCHITECTURE.md.
+    """
+    size = 0 if raw is None else len(raw)
+    record: dict[str, Any] = {
+        "reason": reason.value,
+        "stage": reason.stage.value,
+        "message": message,
+        "topic": source.topic,
+        "partition": source.partition,
+        "offset": source.offset,
+        "append_time_ms": source.append_time_ms,
+        "key_base64": _base64(key),
+        "headers": None if headers is None else {n: _base64(v) for n, v in headers.items() if v is not None},
+        "payload_base64": _base64(raw if raw is None else raw[:payload_limit]),
+        "payload_bytes": size,
+        "payload_sha256": None if raw is None else hashlib.sha256(raw).hexdigest(),
+        "truncated": size > payload_limit,
+        "replayable": raw is not None,
+        "job_version": job_version,
+    }
+    if details:
+        record.update(details)
+    return orjson.dumps(record)
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode("ascii")

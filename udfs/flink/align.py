@@ -1,0 +1,50 @@
+"""The align stage as a vectorised (Arrow) row function: a batch of raw rows in, one frame per shard out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyflink.table import DataTypes
+from pyflink.table.udf import ScalarFunction, udf
+
+from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord
+from udfs.rules import Rules
+
+FRAME_TYPE = DataTypes.ROW([DataTypes.FIELD("shard", DataTypes.INT()), DataTypes.FIELD("frame", DataTypes.BYTES())])
+
+
+class AlignBatch(ScalarFunction):
+    """Columns: value, key, partition, offset, append time (epoch ms), then the headers as bytes.
+
+    The result has as many rows as the batch, as a vectorised function must; the first rows carry the frames and the
+    rest are null, to be filtered in the JVM.
+    """
+
+    def __init__(self, rules: Rules, topic: str) -> None:
+        self._rules = rules
+        self._topic = topic
+        self._aligner: Aligner | None = None
+
+    def open(self, function_context: Any) -> None:
+        self._aligner = Aligner(self._rules, self._topic)
+
+    def eval(self, batch: pd.DataFrame) -> pd.DataFrame:
+        assert self._aligner is not None
+        value, key, partition, offset, append_time_ms, *headers = (
+            batch.iloc[:, i].tolist() for i in range(batch.shape[1])
+        )
+        records = map(RawRecord._make, zip(value, key, partition, offset, append_time_ms, zip(*headers), strict=True))
+        frames = self._aligner.align(list(records))
+        shards = np.zeros(len(batch), dtype=np.int32)
+        column = np.full(len(batch), None, dtype=object)
+        for row, (shard, frame) in enumerate(frames):
+            shards[row] = shard
+            column[row] = frame
+        return pd.DataFrame({"shard": shards, "frame": column})
+
+
+def align_udf(rules: Rules, topic: str) -> Any:
+    assert len(ENVELOPE_HEADERS) == 6
+    return udf(AlignBatch(rules, topic), result_type=FRAME_TYPE, func_type="pandas")

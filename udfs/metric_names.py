@@ -1,0 +1,8 @@
+"""Every metric the job registers, once. Counters of refusals are named after their reason (`udfs.reasons`)."""
+
+ALIGNED = "aligned"  # readings accepted and unique
+DUPLICATES = "duplicates"  # readings that repeat an earlier one
+INVALID = "invalid"  # readings refused, by reason in the group `reason`
+LATE = "late"  # readings that missed all of their windows, once per window definition
+WINDOW_RESULTS = "window_results"  # results published, revisions included
+REVISIONS = "revisions"  # results published within the allowed lateness
