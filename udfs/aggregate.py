@@ -86,9 +86,9 @@ class Aggregate(msgspec.Struct, array_like=True):
             self.min = other.min
         if other.max > self.max:
             self.max = other.max
-        if (other.first_ms, other.first_id) < (self.first_ms, self.first_id):
+        if (other.first_ms, other.first_id, other.first) < (self.first_ms, self.first_id, self.first):
             self.first_ms, self.first_id, self.first = other.first_ms, other.first_id, other.first
-        if (other.last_ms, other.last_id) > (self.last_ms, self.last_id):
+        if (other.last_ms, other.last_id, other.last) > (self.last_ms, self.last_id, self.last):
             self.last_ms, self.last_id, self.last = other.last_ms, other.last_id, other.last
         if other.sensors:
             self.sensors = sorted({*self.sensors, *other.sensors})

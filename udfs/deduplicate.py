@@ -17,6 +17,7 @@ _WORDS = 3  # per id: digest of the id, digest of the content, source
 _OFFSET_BITS = 44
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _SOURCE_MASK = (1 << 64) - 1
+_EXPIRED = "expired"  # the mark of the latest bucket forgotten
 _WARM_BUCKETS = 3  # per shard: more than the disorder of a healthy stream spans
 
 Seen = dict[int, int]  # digest of the id -> content digest << 64 | source
@@ -76,13 +77,15 @@ class Deduplicator:
         watermark_ms = log.watermark_ms(watermark_ms)
         bucket_ms, ttl_ms = self._bucket_ms, self._ttl_ms
         result = Deduplicated([], [], [], [])
+        forgotten = log.mark(_EXPIRED)
         seen_in: dict[int, Seen] = {}
         fresh: dict[int, array[int]] = {}
         for reading in readings:
             bucket = reading.event_time_ms // bucket_ms
             seen = seen_in.get(bucket)
             if seen is None:
-                if (bucket + 1) * bucket_ms + ttl_ms <= watermark_ms:
+                # A longer TTL after an upgrade does not bring back what was forgotten before it.
+                if (bucket + 1) * bucket_ms + ttl_ms <= watermark_ms or bucket <= forgotten:
                     result.unique.append((reading, True))
                     continue
                 name = str(bucket)
@@ -112,15 +115,23 @@ class Deduplicator:
             log.save_index(store)
         return result
 
-    def expire(self, store: KeyedStore, watermark_ms: int) -> None:
-        """Forget the buckets that the watermark has passed by the TTL."""
+    def expire(self, store: KeyedStore, watermark_ms: int) -> list[int]:
+        """Forget the buckets that the watermark has passed by the TTL.
+
+        Returns event times at which to call again: a TTL that became longer leaves buckets whose timer has gone off.
+        """
         log = self._log
-        expired = [n for n in log.names() if (int(n) + 1) * self._bucket_ms + self._ttl_ms <= watermark_ms]
-        for name in expired:
-            log.drop(store, name)
+        buckets = [int(name) for name in log.names()]
+        expired = [b for b in buckets if (b + 1) * self._bucket_ms + self._ttl_ms <= watermark_ms]
+        for bucket in expired:
+            log.drop(store, str(bucket))
         if expired:
+            log.raise_mark(_EXPIRED, max(expired))
             log.keep_watermark(watermark_ms)
             log.save_index(store)
+        if len(expired) == len(buckets):
+            return []
+        return [(min(set(buckets) - set(expired)) + 1) * self._bucket_ms + self._ttl_ms]
 
     def _cool(self) -> None:
         names = self._log.warm_names()

@@ -6,3 +6,5 @@ INVALID = "invalid"  # readings refused, by reason in the group `reason`
 LATE = "late"  # readings that missed all of their windows, once per window definition
 WINDOW_RESULTS = "window_results"  # results published, revisions included
 REVISIONS = "revisions"  # results published within the allowed lateness
+
+COUNTERS = (ALIGNED, DUPLICATES, INVALID, LATE, WINDOW_RESULTS, REVISIONS)

@@ -58,8 +58,15 @@ class Index(msgspec.Struct, array_like=True):
     marks: dict[str, int] = {}  # high-water marks of the log's owner
 
 
+class _Version(msgspec.Struct, array_like=True):
+    """The first field of any index, readable whatever a newer version made of the others."""
+
+    version: int
+
+
 _encoder = msgspec.msgpack.Encoder()
 _index_decoder = msgspec.msgpack.Decoder(Index)
+_version_decoder = msgspec.msgpack.Decoder(_Version)
 
 
 class IncompatibleState(RuntimeError):  # noqa: N818
@@ -74,11 +81,7 @@ class ShardLog(Generic[T]):
         self._kind = kind
         self._warm: dict[str, T] = {}
         data = store.get(f"{kind}/index")
-        self._index = Index(entries={}, marks={}) if data is None else _index_decoder.decode(data)
-        if self._index.version > INDEX_VERSION:
-            raise IncompatibleState(
-                f"state {kind!r} has version {self._index.version}; this job reads up to {INDEX_VERSION}"
-            )
+        self._index = Index(entries={}, marks={}) if data is None else _read_index(data, kind)
 
     def __contains__(self, name: str) -> bool:
         return name in self._index.entries
@@ -155,3 +158,12 @@ class ShardLog(Generic[T]):
 
     def save_index(self, store: KeyedStore) -> None:
         store.put(f"{self._kind}/index", _encoder.encode(self._index))
+
+
+def _read_index(data: bytes, kind: str) -> Index:
+    version = _version_decoder.decode(data).version
+    if version > INDEX_VERSION:
+        raise IncompatibleState(f"state {kind!r} has version {version}; this job reads up to {INDEX_VERSION}")
+    index = _index_decoder.decode(data)
+    index.version = INDEX_VERSION  # what is written from now on
+    return index

@@ -204,7 +204,7 @@ class Windows:
                     changed = True
                 else:
                     result.timers_ms.append(purge_at_ms)
-            elif self._early_ms and self._is_early_firing(window, time_ms):
+            elif not entry.note & _FIRED and self._is_early_firing(window, time_ms):
                 self._fire_all(store, window, "early", result, keep=True)
                 result.timers_ms.extend(self._next_early_ms(window, time_ms))
                 changed = True

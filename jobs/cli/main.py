@@ -30,6 +30,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "generate": ("jobs.cli.generate:generate", "Produce sensor readings, with faults where wanted."),
     "replay": ("jobs.cli.replay:replay", "Send readings again: from files, or from a dead letter queue."),
     "audit": ("jobs.cli.audit:audit", "Check that every reading is accounted for exactly once."),
+    "watch": ("jobs.cli.watch:watch", "Show what a running job is doing, live."),
+    "demo": ("jobs.cli.demo:demo", "Run a lively hour through the whole job, and audit it."),
     "config": ("jobs.cli.config:config", "Validate and show a deployment configuration."),
     "completion": ("jobs.cli.completion:completion", "Print the completion script of a shell."),
 }

@@ -9,17 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 SOURCE = "raw"
+ALIGN = "align"
 DEDUPLICATE = "deduplicate"
 WINDOW_BY_PLACE = "window-by-place"
 STATE_VERSION = 1  # of all keyed state; raise it when older state can no longer be read (STATE-BREAKING)
 
 
 def name_branch(transformation: Any) -> None:
-    """Give a Java transformation a uid, and what feeds it `<uid>-1`, `<uid>-2` … up to what has a uid already.
+    """Give a Java transformation a uid, and what feeds it, up to what has a uid already.
 
-    The planner calls a table's operator `table[number]`; the number counts the plan's nodes, so it is left out.
+    The source and the align stage are found by what they are; the planner's projections and conversions between them
+    hold no state and are numbered from the stage that they feed (`deduplicate-1`, …).
     """
-    name = transformation.getUid() or str(transformation.getName()).partition("[")[0]
+    name = transformation.getUid() or _own_name(transformation)
     _name(transformation, name)
     depth = 0
     upstream = list(transformation.getInputs())
@@ -29,9 +31,10 @@ def name_branch(transformation: Any) -> None:
             if feeding.getUid() is not None:
                 continue
             inputs.extend(feeding.getInputs())
-            if _is_operator(feeding):
-                depth += 1
-                _name(feeding, SOURCE if _is_source(feeding) else f"{name}-{depth}")
+            if _is_edge(feeding):
+                continue
+            depth += 1
+            _name(feeding, _own_name(feeding) if _is_stage(feeding) else f"{name}-{depth}")
         upstream = inputs
 
 
@@ -44,18 +47,25 @@ def stateful_uids(transformations: Any) -> list[str]:
 
 def _name(transformation: Any, uid: str) -> None:
     transformation.setUid(uid)
-    if _is_source(transformation) or "Sink" in _class_name(transformation):
-        transformation.setName(uid)
+    transformation.setName(uid)
+
+
+def _own_name(transformation: Any) -> str:
+    """The stage's name; the planner calls a table's operator `table[number]`, and the number moves with the query."""
+    if _class_name(transformation) == "SourceTransformation":
+        return SOURCE
+    name = str(transformation.getName()).partition("[")[0]
+    return ALIGN if name == "PythonCalc" else name.strip("_").replace("_", "-")
+
+
+def _is_stage(transformation: Any) -> bool:
+    return _own_name(transformation) in {SOURCE, ALIGN}
+
+
+def _is_edge(transformation: Any) -> bool:
+    """Partitioning and union have no operator, so no uid."""
+    return _class_name(transformation) in {"PartitionTransformation", "UnionTransformation"}
 
 
 def _class_name(transformation: Any) -> str:
     return str(transformation.getClass().getSimpleName())
-
-
-def _is_source(transformation: Any) -> bool:
-    return _class_name(transformation) == "SourceTransformation"
-
-
-def _is_operator(transformation: Any) -> bool:
-    """Partitioning and union are edges: they have no operator, so no uid."""
-    return _class_name(transformation) not in {"PartitionTransformation", "UnionTransformation"}

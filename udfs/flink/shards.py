@@ -12,7 +12,7 @@ from pyflink.datastream.state import MapState, MapStateDescriptor
 from udfs.align import shard_of
 from udfs.deduplicate import Deduplicator
 from udfs.frame import Accepted, Frame, decode_frame, encode_frame
-from udfs.metric_names import ALIGNED, DUPLICATES, INVALID, LATE, REVISIONS, WINDOW_RESULTS
+from udfs.metric_names import ALIGNED, COUNTERS, DUPLICATES, INVALID, LATE, REVISIONS, WINDOW_RESULTS
 from udfs.outputs import Outputs
 from udfs.reasons import Reason
 from udfs.rules import Rules
@@ -66,12 +66,11 @@ class _ShardFunction(KeyedProcessFunction):
         self._outputs = Outputs(self._rules, self._topic)
         self._windows: dict[int, Windows] = {}
         metrics = runtime_context.get_metrics_group()
-        self._counters = {name: metrics.counter(name) for name in (ALIGNED, DUPLICATES, LATE, WINDOW_RESULTS, REVISIONS)}
+        self._counters = {name: metrics.counter(name) for name in COUNTERS}
         by_reason = metrics.add_group("reason")
         self._invalid_by_reason = {
             reason.value: by_reason.counter(reason.value) for reason in Reason if reason is not Reason.LATE
         }
-        self._counters[INVALID] = metrics.counter(INVALID)
 
     def _publish_windowed(self, windowed: Windowed, ctx: Any) -> None:
         for firing in windowed.firings:

@@ -1,0 +1,158 @@
+"""The six topics of a deployment: what they must be, making them, and saying how existing ones differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from jobs.broker.clients import make_admin
+from jobs.pipeline.config import Deployment, Topics
+
+# A refused reading of any size still has to get in, to be counted and refused: 10 MB bodies and their headers fit.
+RAW_MESSAGE_BYTES = 16 * 1024 * 1024
+_LETTER_MESSAGE_BYTES = 2 * 1024 * 1024
+_LETTER_OVERHEAD_BYTES = 128 * 1024  # message, headers, names: everything of a dead letter but the payload
+_TIMEOUT_S = 30.0
+
+
+class TopicProblem(RuntimeError):  # noqa: N818
+    """A topic could not be made, deleted or described; one line for a person."""
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """What one topic must be; `configs` are topic configurations by their Kafka names."""
+
+    role: str
+    name: str
+    partitions: int
+    replication: int
+    configs: dict[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic after `create_topics`: created now or found, and how what was found differs from what was wanted."""
+
+    spec: TopicSpec
+    created: bool
+    differences: tuple[str, ...] = ()
+
+
+def topic_specs(deployment: Deployment) -> list[TopicSpec]:
+    """The wanted topics.
+
+    The raw topic is stamped by the broker: time retention deletes by record timestamp, and a backfill stamped with old
+    event times would be gone within minutes; the event-time guard measures against that stamp, too. Window results
+    are keyed by window, so compaction keeps the last revision of each.
+    """
+    letter_bytes = max(_LETTER_MESSAGE_BYTES, -(-deployment.limits.dlq_payload_bytes // 3) * 4 + _LETTER_OVERHEAD_BYTES)
+    # An aligned record holds what the raw one did: attributes of a body up to the limit, and its own fields.
+    aligned_bytes = max(_LETTER_MESSAGE_BYTES, deployment.limits.max_body_bytes + _LETTER_OVERHEAD_BYTES)
+    special: dict[str, dict[str, str]] = {
+        "raw": {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(RAW_MESSAGE_BYTES)},
+        "aligned": {"max.message.bytes": str(aligned_bytes)},
+        "windows": {"cleanup.policy": "compact,delete"},
+        "late_events": {"max.message.bytes": str(letter_bytes)},
+        "invalid_events": {"max.message.bytes": str(letter_bytes)},
+        "accounting": {},
+    }
+    specs = []
+    for role in Topics.model_fields:
+        topic = getattr(deployment.topics, role)
+        configs = {"cleanup.policy": "delete", "retention.ms": str(topic.retention), **special[role]}
+        specs.append(TopicSpec(role, topic.name, topic.partitions, topic.replication, configs))
+    return specs
+
+
+def create_topics(deployment: Deployment, admin: AdminClient | None = None) -> list[TopicState]:
+    """Create the topics that are missing; existing ones are compared and left as they are.
+
+    Raises
+    ------
+    TopicProblem : the broker cannot be reached or refuses a topic.
+    """
+    admin = admin or make_admin(deployment)
+    specs = topic_specs(deployment)
+    existing = _list(admin)
+    missing = [spec for spec in specs if spec.name not in existing]
+    made: set[str] = set()
+    if missing:
+        wanted = [
+            NewTopic(s.name, num_partitions=s.partitions, replication_factor=s.replication, config=s.configs)
+            for s in missing
+        ]
+        for name, future in admin.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
+            if _done(f"topic {name}", future, ignore=KafkaError.TOPIC_ALREADY_EXISTS):
+                made.add(name)
+    differences = _differences(admin, [s for s in specs if s.name not in made], existing)
+    return [TopicState(s, s.name in made, differences.get(s.name, ())) for s in specs]
+
+
+def delete_topics(deployment: Deployment, admin: AdminClient | None = None) -> list[str]:
+    """Delete the deployment's topics with all their records; what does not exist is skipped. Returns their names."""
+    admin = admin or make_admin(deployment)
+    existing = _list(admin)
+    names = [spec.name for spec in topic_specs(deployment) if spec.name in existing]
+    if not names:
+        return []
+    futures = admin.delete_topics(names, operation_timeout=_TIMEOUT_S)
+    return [n for n, f in futures.items() if _done(f"topic {n}", f, ignore=KafkaError.UNKNOWN_TOPIC_OR_PART)]
+
+
+def describe_topics(
+    deployment: Deployment, admin: AdminClient | None = None
+) -> list[tuple[TopicSpec, int | None, tuple[str, ...]]]:
+    """Each wanted topic with its number of partitions (None: it does not exist) and how it differs."""
+    admin = admin or make_admin(deployment)
+    existing = _list(admin)
+    specs = topic_specs(deployment)
+    differences = _differences(admin, specs, existing)
+    return [
+        (s, len(existing[s.name].partitions) if s.name in existing else None, differences.get(s.name, ()))
+        for s in specs
+    ]
+
+
+def _list(admin: AdminClient) -> dict[str, Any]:
+    try:
+        return dict(admin.list_topics(timeout=_TIMEOUT_S / 3).topics)
+    except KafkaException as error:
+        raise TopicProblem(f"no answer from Kafka: {error.args[0].str()}") from None
+
+
+def _done(what: str, future: Any, ignore: int) -> bool:
+    try:
+        future.result(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() == ignore:
+            return False
+        raise TopicProblem(f"{what}: {error.args[0].str()}") from None
+    return True
+
+
+def _differences(admin: AdminClient, specs: list[TopicSpec], existing: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    found = [spec for spec in specs if spec.name in existing]
+    if not found:
+        return {}
+    futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, s.name) for s in found])
+    configs = {resource.name: future.result(timeout=_TIMEOUT_S) for resource, future in futures.items()}
+    result = {}
+    for spec in found:
+        lines = []
+        partitions = existing[spec.name].partitions
+        if len(partitions) != spec.partitions:
+            lines.append(f"partitions {len(partitions)}, the deployment says {spec.partitions}")
+        replication = len(next(iter(partitions.values())).replicas) if partitions else 0
+        if replication != spec.replication:
+            lines.append(f"replication {replication}, the deployment says {spec.replication}")
+        for name, wanted in spec.configs.items():
+            entry = configs[spec.name].get(name)
+            value = "" if entry is None else str(entry.value)
+            if sorted(value.split(",")) != sorted(wanted.split(",")):
+                lines.append(f"{name} {value}, the deployment says {wanted}")
+        result[spec.name] = tuple(lines)
+    return result

@@ -1,0 +1,100 @@
+"""`meridian demo`: a lively hour of readings through the whole job, in a few minutes, and the audit of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from jobs.cli.console import CliError, info, success
+from jobs.cli.project import FLINK_CONF, STATE_DIR
+from jobs.cli.stack import load_endpoints
+from jobs.cli.watch import follow
+from jobs.cluster.rest import FlinkRest
+
+DEMO = FLINK_CONF / "deployments" / "demo.yaml"
+
+
+@click.command(epilog="\b\nExample:\n  meridian demo --readings 1200000 --rate 12000")
+@click.option("--readings", default=1_050_000, show_default=True, help="Readings to generate.")
+@click.option("--rate", default=9_000, show_default=True, help="Records per second.")
+@click.option("--seed", default=2026, show_default=True, help="Same seed, same readings.")
+def demo(readings: int, rate: int, seed: int) -> None:
+    """Start the stack and the job, send an hour of hostile readings, watch them, audit them.
+
+    The topics of the deployment `demo` are emptied first.
+    """
+    started = time.monotonic()
+    _step("1/5", "broker and cluster")
+    _meridian("up")
+    endpoints = load_endpoints()
+    rest = FlinkRest(endpoints.rest_url)
+    _step("2/5", "fresh topics, and the job")
+    _meridian("cancel", "--config", str(DEMO), check=False, quiet=True)
+    _meridian("topics", "delete", "--config", str(DEMO), "--yes", check=False, quiet=True)
+    _meridian("topics", "create", "--config", str(DEMO))
+    job_id = json.loads(_meridian("submit", "--config", str(DEMO), "--json"))["job_id"]
+    rest.wait(lambda: rest.vertices_running(job_id), 120, "start of the job")
+
+    _step("3/5", f"{readings:,} readings of one hour: late, twice, skewed, mis-projected and broken ones among them")
+    ledger = STATE_DIR / "demo-ledger.parquet"
+    generator = _start_generator(readings, rate, seed, ledger)
+    try:
+        follow(rest, job_id, lambda _: generator.poll() is not None)
+    finally:
+        if generator.poll() is None:
+            generator.kill()
+    if generator.returncode:
+        raise CliError(f"the generator ended with exit code {generator.returncode}")
+
+    _step("4/5", "the audit: every offset of the raw topic, and the ledger that says what must become of it")
+    audit = subprocess.run(
+        _command("audit", "--config", str(DEMO), "--ledger", str(ledger), "--close", "--wait", "120"), check=False
+    )
+    _step("5/5", "look around")
+    info(_NEXT.format(rest_url=endpoints.rest_url, config=DEMO.relative_to(FLINK_CONF.parent)))
+    if audit.returncode:
+        raise CliError("the audit found readings that are not where they belong")
+    success(f"done in {time.monotonic() - started:.0f} s")
+
+
+_NEXT = """\
+  web interface      {rest_url}
+  the job, live      scripts/meridian watch --config {config}
+  the topics         scripts/meridian topics list --config {config}
+  upgrade it         scripts/meridian upgrade --config {config}
+  stop everything    scripts/meridian down
+"""
+
+
+def _step(number: str, what: str) -> None:
+    click.secho(f"\n[{number}] {what}", bold=True, err=True)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "jobs.cli.main", *arguments]
+
+
+def _meridian(*arguments: str, check: bool = True, quiet: bool = False) -> str:
+    """Run another command in a process of its own, as the user would; its standard output."""
+    result = subprocess.run(
+        _command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, text=True, check=False
+    )
+    if check and result.returncode:
+        raise CliError(f"meridian {arguments[0]} failed", result.returncode)
+    return result.stdout
+
+
+def _start_generator(readings: int, rate: int, seed: int, ledger: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        _command(
+            "generate", "--config", str(DEMO), "--readings", str(readings), "--rate", str(rate), "--seed", str(seed),
+            "--ledger", str(ledger), "--no-end-markers",
+        ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""A running job's figures as its operators count them, through Flink's REST API.
+
+Counters start anew with each attempt of a job; they are for watching. The audit counts the topics themselves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jobs.cluster.rest import FlinkRest
+from jobs.pipeline.operators import DEDUPLICATE, WINDOW_BY_PLACE
+from udfs import metric_names
+from udfs.reasons import Reason
+
+
+_NAMES = (*metric_names.COUNTERS, *(f"reason.{r.value}" for r in Reason if r is not Reason.LATE))
+
+
+class Figures(NamedTuple):
+    """Counts since the job's (re)start; `watermark_ms` is None before the first one."""
+
+    aligned: int
+    duplicates: int
+    invalid: int
+    late: int
+    window_results: int
+    revisions: int
+    invalid_by_reason: dict[str, int]
+    watermark_ms: int | None
+
+    @property
+    def accounted(self) -> int:
+        return self.aligned + self.duplicates + self.invalid
+
+
+def read_figures(rest: FlinkRest, job_id: str) -> Figures:
+    """Sum the counters of both keyed operators over their subtasks."""
+    vertices = {v["name"].split(" ")[0].rstrip(","): v["id"] for v in rest.get(f"/jobs/{job_id}")["vertices"]}
+    counts: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    for operator in (DEDUPLICATE, WINDOW_BY_PLACE):
+        vertex = vertices.get(operator)
+        if vertex is None:
+            continue
+        path = f"/jobs/{job_id}/vertices/{vertex}/subtasks/metrics"
+        # A Python counter exists from its first increment on, and asking for one that does not gives nothing at all.
+        known = {metric["id"] for metric in rest.get(path)}
+        wanted = [f"{operator}.{name}" for name in _NAMES if f"{operator}.{name}" in known]
+        if not wanted:
+            continue
+        for metric in rest.get(f"{path}?get={','.join(wanted)}&agg=sum"):
+            name = metric["id"].removeprefix(f"{operator}.")
+            target = reasons if name.startswith("reason.") else counts
+            name = name.removeprefix("reason.")
+            target[name] = target.get(name, 0) + int(metric["sum"])
+    return Figures(
+        *(counts.get(name, 0) for name in metric_names.COUNTERS),
+        invalid_by_reason={reason: count for reason, count in reasons.items() if count},
+        watermark_ms=_watermark_ms(rest, job_id, vertices.get(DEDUPLICATE)),
+    )
+
+
+def _watermark_ms(rest: FlinkRest, job_id: str, vertex: str | None) -> int | None:
+    """The operator's watermark is the smallest of its subtasks'; it is -2^63 before the first."""
+    if vertex is None:
+        return None
+    values = [int(w["value"]) for w in rest.get(f"/jobs/{job_id}/vertices/{vertex}/watermarks")]
+    return min(values) if values and min(values) > -(2**62) else None

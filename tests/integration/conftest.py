@@ -1,0 +1,28 @@
+"""One real broker and session cluster for the whole run, on ports of their own, gone when the run ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.support import Stack, meridian
+
+KAFKA_PORT = int(os.environ.get("MERIDIAN_TEST_KAFKA_PORT", "29092"))
+REST_PORT = int(os.environ.get("MERIDIAN_TEST_REST_PORT", "28081"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack; its folder and broker are also in the environment, where the command line finds them."""
+    folder: Path = tmp_path_factory.mktemp("stack")
+    os.environ["MERIDIAN_STACK_DIR"] = str(folder)
+    os.environ["MERIDIAN_KAFKA"] = f"127.0.0.1:{KAFKA_PORT}"
+    try:
+        # Two slots each: after a kill the job fits on the TaskManager that is left.
+        meridian("up", "--kafka-port", str(KAFKA_PORT), "--rest-port", str(REST_PORT), "--taskmanagers", "2")
+        yield Stack(folder, f"127.0.0.1:{KAFKA_PORT}", f"http://127.0.0.1:{REST_PORT}")
+    finally:
+        meridian("down", "--wipe", check=False)

@@ -1,0 +1,106 @@
+"""What the integration tests share: the command line as a user runs it, deployments, polling with a deadline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import yaml
+
+from jobs.cluster.rest import FlinkRest
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "flink-conf" / "deployments" / "demo.yaml"
+TOPICS = ("raw", "aligned", "windows", "late_events", "invalid_events", "accounting")
+
+
+class Stack(NamedTuple):
+    folder: Path
+    bootstrap_servers: str
+    rest_url: str
+
+    @property
+    def rest(self) -> FlinkRest:
+        return FlinkRest(self.rest_url)
+
+
+def meridian(*arguments: str | Path, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run the command line tool; with `check`, a failure shows what it said."""
+    command = [sys.executable, "-m", "jobs.cli.main", *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
+    if check and result.returncode != 0:
+        raise AssertionError(f"meridian {' '.join(map(str, arguments))}: exit {result.returncode}\n{result.stderr}")
+    return result
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Poll until the condition gives something true; its value."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.25)
+
+
+def write_deployment(path: Path, name: str, base: Path = DEMO, **changes: Any) -> Path:
+    """A deployment of that name with topics of its own, made from `base` by replacing top-level keys."""
+    document = yaml.safe_load(base.read_text())
+    document.update(name=name, topics={t: {"name": f"{name}.{t}", "partitions": 4} for t in TOPICS})
+    document.update(changes)
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@contextmanager
+def running_job(deployment_file: Path) -> Iterator[str]:
+    """Topics and a running job of a deployment; cancelled at the end."""
+    meridian("topics", "create", "--config", deployment_file)
+    submitted = json.loads(meridian("submit", "--config", deployment_file, "--json").stdout)
+    try:
+        yield submitted["job_id"]
+    finally:
+        meridian("cancel", "--config", deployment_file, check=False)
+
+
+def wait_until_running(stack: Stack, job_id: str) -> None:
+    wait_for(lambda: stack.rest.vertices_running(job_id), 90, f"all tasks of job {job_id} run")
+
+
+def restarts(stack: Stack, job_id: str) -> int:
+    """How often the job was restarted, as Flink counts it."""
+    metric = stack.rest.get(f"/jobs/{job_id}/metrics?get=numRestarts")
+    return int(metric[0]["value"]) if metric else 0
+
+
+def members(stack: Stack, text: str) -> list[psutil.Process]:
+    """Processes of this stack whose command line holds a text."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if text in " ".join(process.cmdline()) and str(stack.folder) in str(process.environ()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def audit(deployment_file: Path, ledger: Path | None = None, wait_s: int = 120, close: bool = True) -> dict[str, Any]:
+    """The audit's verdict as a user gets it; fails the test with the audit's own words when it finds a fault."""
+    arguments: list[str | Path] = ["audit", "--config", deployment_file, "--json", "--wait", str(wait_s)]
+    if ledger is not None:
+        arguments += ["--ledger", ledger]
+    if close:
+        arguments.append("--close")
+    result = meridian(*arguments, check=False, timeout_s=wait_s + 120)
+    assert result.returncode == 0, f"audit: exit {result.returncode}\n{result.stderr}\n{result.stdout}"
+    return dict(json.loads(result.stdout))

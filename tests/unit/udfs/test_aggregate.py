@@ -1,0 +1,151 @@
+"""Laws of aggregates: whatever the order and the split, the same numbers as numpy over all values at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.shards import reading
+from udfs.aggregate import Aggregate
+from udfs.frame import Accepted
+
+values = st.floats(-1e6, 1e6, allow_subnormal=False)
+
+
+def merged(parts: Sequence[Aggregate]) -> Aggregate:
+    whole = parts[0].copy()
+    for part in parts[1:]:
+        whole.merge(part)
+    return whole
+
+
+def of(readings: Sequence[Accepted], *, key: str = "k", by_place: bool = False) -> Aggregate:
+    return merged([Aggregate.of(key, r, [r.sensor_id] if by_place else []) for r in readings])
+
+
+@st.composite
+def splits(draw: st.DrawFn, readings: Sequence[Accepted]) -> Aggregate:
+    """The readings in any order, cut into any groups, the groups merged as a tree of any shape."""
+    order = draw(st.permutations(readings))
+    parts = [Aggregate.of("k", r, [r.sensor_id]) for r in order]
+    while len(parts) > 1:
+        at = draw(st.integers(0, len(parts) - 2))
+        parts[at].merge(parts.pop(at + 1))
+    return parts[0]
+
+
+def assert_like_numpy(aggregate: Aggregate, numbers: Sequence[float]) -> None:
+    exact = np.array(numbers, dtype=np.longdouble)
+    scale = float(np.abs(exact).max()) or 1.0
+    assert aggregate.count == len(numbers)
+    assert abs(aggregate.mean - float(exact.mean())) <= 1e-12 * scale
+    assert abs(aggregate.std - float(exact.std())) <= 1e-12 * scale
+    assert (aggregate.min, aggregate.max) == (min(numbers), max(numbers))
+
+
+@given(st.data(), st.lists(values, min_size=1, max_size=40))
+def test_any_split_in_any_order_equals_numpy(data: st.DataObject, numbers: list[float]) -> None:
+    readings = [reading(n, event_id=f"e{n}", value=value) for n, value in enumerate(numbers)]
+    assert_like_numpy(data.draw(splits(readings)), numbers)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6, 1e9])
+def test_the_standard_deviation_survives_a_large_offset(offset: float) -> None:
+    random_numbers = random.Random(1)
+    numbers = [offset + random_numbers.gauss(0, 1) for _ in range(1000)]
+    aggregate = of([reading(n, value=value) for n, value in enumerate(numbers)])
+    assert_like_numpy(aggregate, numbers)
+    assert aggregate.std == pytest.approx(float(np.std(numbers)), rel=1e-5)  # sums of squares keep no digit at 1e9
+
+
+@given(st.floats(-1e9, 1e9), st.integers(1, 60))
+def test_the_standard_deviation_of_a_constant_is_zero(value: float, count: int) -> None:
+    aggregate = of([reading(n, value=value) for n in range(count)])
+    assert (aggregate.mean, aggregate.std) == (value, 0.0)
+
+
+ties = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.integers(-5, 5)), min_size=1, max_size=12)
+
+
+@given(st.data(), ties)
+@example(None, [(0, "a", 1), (0, "a", 2)])
+def test_first_and_last_are_by_event_time_then_event_id(
+    data: st.DataObject | None, rows: list[tuple[int, str, int]]
+) -> None:
+    """Two sensors of a cell may share time and id: then the value decides, so that no order shows through."""
+    readings = [reading(time_ms, event_id=event_id, value=float(value)) for time_ms, event_id, value in rows]
+    aggregate = data.draw(splits(readings)) if data else of(readings[::-1])
+    first, last = min(rows), max(rows)
+    assert (aggregate.first_ms, aggregate.first_id, aggregate.first) == (first[0], first[1], float(first[2]))
+    assert (aggregate.last_ms, aggregate.last_id, aggregate.last) == (last[0], last[1], float(last[2]))
+
+
+@given(st.data(), st.floats(-180, 180), st.lists(st.floats(-40, 40), min_size=1, max_size=12))
+def test_the_mean_longitude_is_among_the_positions_wherever_the_antimeridian_is(
+    data: st.DataObject, middle_deg: float, offsets_deg: list[float]
+) -> None:
+    readings = [
+        reading(n, event_id=f"e{n}", lon_deg=(middle_deg + o + 180.0) % 360.0 - 180.0, lat_deg=o)
+        for n, o in enumerate(offsets_deg)
+    ]
+    aggregate = data.draw(splits(readings))
+    expected_deg = middle_deg + sum(offsets_deg) / len(offsets_deg)
+    assert -180.0 <= aggregate.lon_deg <= 180.0
+    assert abs((aggregate.lon_deg - expected_deg + 180.0) % 360.0 - 180.0) < 1e-9
+    assert aggregate.lat_deg == pytest.approx(sum(offsets_deg) / len(offsets_deg), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("lons_deg", "mean_deg"),
+    [((179.0, -179.0), 180.0), ((-179.0, 179.0), -180.0), ((180.0, -180.0), 180.0), ((179.0, -178.0), -179.5), ((10.0, 20.0), 15.0)],
+)
+def test_mean_longitudes_at_the_antimeridian(lons_deg: tuple[float, ...], mean_deg: float) -> None:
+    assert of([reading(n, lon_deg=lon) for n, lon in enumerate(lons_deg)]).lon_deg == pytest.approx(mean_deg)
+
+
+@given(st.data(), st.lists(st.sampled_from("abcdef"), min_size=1, max_size=20))
+def test_sensors_of_a_place_are_counted_once(data: st.DataObject, sensors: list[str]) -> None:
+    aggregate = data.draw(splits([reading(n, sensor) for n, sensor in enumerate(sensors)]))
+    assert aggregate.sensors == sorted(set(sensors))
+
+
+@given(st.lists(st.tuples(values, st.integers(0, 9)), min_size=1, max_size=12))
+def test_the_highest_revision_survives_a_merge(rows: list[tuple[float, int]]) -> None:
+    parts = [Aggregate.of("k", reading(0, value=value), []) for value, _ in rows]
+    for part, (_, revision) in zip(parts, rows, strict=True):
+        part.revision = revision
+    assert merged(parts).revision == max(revision for _, revision in rows)
+
+
+def test_merging_leaves_the_other_aggregate_as_it_was() -> None:
+    """The windows of a pane share its partials."""
+    part = Aggregate.of("k", reading(1, "a", value=1.0), ["a"])
+    before = part.copy()
+    whole = part.copy()
+    whole.merge(Aggregate.of("k", reading(2, "b", value=5.0), ["b"]))
+    other = Aggregate.of("k", reading(3, "c", value=9.0), ["c"])
+    other.merge(part)
+    assert part == before
+
+
+@given(st.lists(values, min_size=1, max_size=9))
+def test_an_aggregate_survives_its_encoding_to_the_last_bit(numbers: list[float]) -> None:
+    aggregate = of([reading(n, value=value) for n, value in enumerate(numbers)], by_place=True)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate), type=Aggregate) == aggregate
+
+
+def test_an_aggregate_of_before_a_field_was_appended_is_read_with_its_default() -> None:
+    aggregate = of([reading(1, value=2.0)])
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate))
+    older = msgspec.msgpack.encode(fields[:-1])  # `revision` was the last one appended
+    assert msgspec.msgpack.decode(older, type=Aggregate) == aggregate
+
+    appended = msgspec.defstruct("Appended", [("median", float, -1.0)], bases=(Aggregate,), array_like=True)
+    newer = msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate), type=appended)
+    assert (newer.last, newer.revision, newer.median) == (2.0, 0, -1.0)
