@@ -14,7 +14,8 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     `mean` and `m2` follow Welford (1962) and are merged by Chan, Golub & LeVeque (1979), which stays accurate where
     sums of squares cancel. Longitudes are averaged as offsets from the first one, so that a sensor at the
-    antimeridian does not end in Greenwich. First and last are by (event time, event id).
+    antimeridian does not end in Greenwich. First and last are by (event time, event id); ids are unique per sensor
+    only, so two sensors of a place may tie, and then the value decides.
     """
 
     key: str
@@ -64,7 +65,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         )
 
     def merge(self, other: Aggregate) -> None:
-        """Add another aggregate of the same key and metric; exact in counts, order-dependent in the last float digit."""
+        """Add another aggregate of the same key and metric; only the last digits of means depend on the order."""
         n, m = self.count, other.count
         if m == 0:
             self.revision = max(self.revision, other.revision)

@@ -84,7 +84,7 @@ class Aligner:
             except Rejected as rejected:
                 self._refuse(frames, record, rejected)
                 continue
-            except Exception as error:  # noqa: BLE001 - one poisonous record must not stop the stream
+            except Exception as error:  # one poisonous record must not stop the stream
                 self._refuse(frames, record, _unexpected(error))
                 continue
             if candidate is not None:
@@ -112,7 +112,7 @@ class Aligner:
                     target_crs,
                     stale_after_ms,
                 )
-            except Exception as error:  # noqa: BLE001 - as above: attributes can hold what JSON cannot
+            except Exception as error:  # as above: attributes can hold what JSON cannot
                 self._refuse(frames, record, _unexpected(error))
                 continue
             shard = shard_of(accepted.sensor_id, shards)

@@ -71,7 +71,8 @@ class Outputs:
         return [(sink, key, values) for (sink, key), values in records.items()]
 
     def aligned(self, reading: Accepted, beyond_dedup_horizon: bool) -> None:
-        self._add(self._sink_names[Kind.ALIGNED, reading.stream], reading.key, close_aligned(reading, beyond_dedup_horizon))
+        sink = self._sink_names[Kind.ALIGNED, reading.stream]
+        self._add(sink, reading.key, close_aligned(reading, beyond_dedup_horizon))
 
     def invalid(self, key: bytes, letter: bytes) -> None:
         self._add(Kind.INVALID.value, key, letter)

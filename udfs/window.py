@@ -242,7 +242,8 @@ class Windows:
             whole.merge(partial)
 
     def _open_pane(self, stream: StreamRule, window: WindowDefinition, time_ms: int, watermark_ms: int) -> _Pane:
-        opened, missed = [], []
+        opened: list[Window] = []
+        missed: list[Window] = []
         for start_ms, end_ms in windows_of(time_ms, window.size_ms, window.slide_ms, window.offset_ms):
             candidate = Window(stream.name, window.name, start_ms, end_ms)
             gone = self._purge_at_ms(candidate) <= watermark_ms

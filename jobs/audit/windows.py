@@ -58,6 +58,7 @@ class _Fold(NamedTuple):
 class _Published(NamedTuple):
     code: np.ndarray
     row: np.ndarray  # index of the final row in the intake
+    again: np.ndarray  # code of each row whose revision was published before
 
 
 class Coder(NamedTuple):
@@ -104,6 +105,9 @@ def audit_definition(
         report.wrong_windows += missed_all
     fold = _fold(intake, mine, row, start_ms, window, coder)
     published = _published(intake, code_of_definition, coder, window)
+    if stream.delivery == "exactly-once":
+        report.wrong_windows += len(published.again)
+        problems.add("wrong", len(published.again), lambda _: f"{name}: a revision of a window was published twice")
     _compare(intake, fold, published, coder, window, report, name, problems)
     return report, late_slots
 
@@ -238,9 +242,12 @@ def _published(intake: Intake, definition: int, coder: Coder, window: WindowDefi
     code = coder.encode(start_ms[index], key, metric)
     order = np.lexsort((columns["revision"][index], code))
     code, index = code[order], index[order]
-    is_last = np.concatenate((code[1:] != code[:-1], [True])) if len(code) else np.zeros(0, np.bool_)
-    is_last &= columns["early"][index] == 0
-    return _Published(code[is_last], index[is_last])
+    if not len(code):
+        return _Published(code, index, code)
+    same = code[1:] == code[:-1]
+    is_last = np.append(~same, True) & (columns["early"][index] == 0)
+    again = same & (np.diff(columns["revision"][index]) == 0)
+    return _Published(code[is_last], index[is_last], code[1:][again])
 
 
 def _compare(

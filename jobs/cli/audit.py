@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -80,17 +81,18 @@ def show(report: object) -> None:
 
     assert isinstance(report, Report)
     console = Console()
+    if not console.is_terminal:
+        console.width = 120
     classes = Table("raw", "aligned", "duplicates", "invalid", "shed", "control", title="every raw record, by class")
     figures = (report.raw, report.aligned, report.duplicates, report.invalid, report.shed, report.control)
     classes.add_row(*(f"{n:,}" for n in figures))
     console.print(classes)
-    windows = Table(
-        *("stream", "window", "aligned", "windowed", "late", "open", "lost", "windows", "wrong", "partly late"),
-        title="every aligned reading, by window definition",
-    )
+    windows = Table("stream/window", title="every aligned reading, by window definition", box=SIMPLE_HEAD)
+    for name in ("aligned", "windowed", "late", "open", "lost", "windows", "wrong", "partly late"):
+        windows.add_column(name, justify="right")
     for d in report.definitions:
         row = (d.aligned, d.windowed, d.late, d.open, d.lost, d.windows, d.wrong_windows, d.partly_late_pairs)
-        windows.add_row(d.stream, d.definition, *(f"{n:,}" for n in row))
+        windows.add_row(f"{d.stream}/{d.definition}", *(f"{n:,}" for n in row))
     console.print(windows)
     if report.invalid_by_reason:
         reasons = ", ".join(f"{name} {count:,}" for name, count in report.invalid_by_reason.items())

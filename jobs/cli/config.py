@@ -12,7 +12,11 @@ from jobs.pipeline.config import Deployment
 
 
 @click.group(
-    epilog="\b\nExamples:\n  meridian config check flink-conf/deployments/demo.yaml\n  meridian config schema > schema.json"
+    epilog="""\b
+Examples:
+  meridian config check flink-conf/deployments/demo.yaml
+  meridian config schema > schema.json
+"""
 )
 def config() -> None:
     """Validate and show a deployment configuration."""

@@ -81,9 +81,8 @@ def _command(*arguments: str) -> list[str]:
 
 def _meridian(*arguments: str, check: bool = True, quiet: bool = False) -> str:
     """Run another command in a process of its own, as the user would; its standard output."""
-    result = subprocess.run(
-        _command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, text=True, check=False
-    )
+    stderr = subprocess.DEVNULL if quiet else None
+    result = subprocess.run(_command(*arguments), stdout=subprocess.PIPE, stderr=stderr, text=True, check=False)
     if check and result.returncode:
         raise CliError(f"meridian {arguments[0]} failed", result.returncode)
     return result.stdout

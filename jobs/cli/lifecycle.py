@@ -13,7 +13,15 @@ import click
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.project import PROJECT_ROOT, PYTHON, flink_home
 from jobs.cli.stack import Endpoints, flink_client_env, load_endpoints
-from jobs.cli.submit import PACKAGES, flink_command, job_name, last_cause, refuse_missing_topics, remember_package, run_flink
+from jobs.cli.submit import (
+    PACKAGES,
+    flink_command,
+    job_name,
+    last_cause,
+    refuse_missing_topics,
+    remember_package,
+    run_flink,
+)
 from jobs.cli.topics import deployment_option, read_deployment
 from jobs.cluster.package import Package, build_package
 from jobs.cluster.rest import TERMINAL_STATES, ClusterError, FlinkRest, Job
@@ -144,7 +152,8 @@ def _refuse_incompatible(old_text: str | None, new: Manifest) -> None:
         raise CliError("the running job is not one of Meridian's: it has no manifest", EXIT_USAGE)
     found = obstacles(Manifest.parse(old_text), new)
     if found:
-        raise CliError("state cannot be carried over: " + "; ".join(found), EXIT_USAGE, "CHANGELOG.md marks such changes")
+        problems = "; ".join(found)
+        raise CliError(f"state cannot be carried over: {problems}", EXIT_USAGE, "CHANGELOG.md marks such changes")
 
 
 def _manifest(package: Package, endpoints: Endpoints) -> Manifest:

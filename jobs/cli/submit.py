@@ -67,7 +67,9 @@ def run_flink(endpoints: Endpoints, command: list[str]) -> str:
     output = result.stdout + result.stderr
     submitted = re.search(r"JobID ([0-9a-f]{32})", output)
     if result.returncode != 0 or submitted is None:
-        raise CliError(f"flink run failed: {last_cause(output)}", EXIT_FAILED, "the client's log is in the stack's log folder")
+        raise CliError(
+            f"flink run failed: {last_cause(output)}", EXIT_FAILED, "the client's log is in the stack's log folder"
+        )
     return submitted[1]
 
 
@@ -85,7 +87,9 @@ def refuse_missing_topics(deployment: Deployment) -> None:
         raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
     if missing:
         raise CliError(
-            f"topics missing: {', '.join(missing)}", EXIT_ENVIRONMENT, "make them with `meridian topics create --config …`"
+            f"topics missing: {', '.join(missing)}",
+            EXIT_ENVIRONMENT,
+            "make them with `meridian topics create --config …`",
         )
 
 

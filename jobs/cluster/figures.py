@@ -12,7 +12,6 @@ from jobs.pipeline.operators import DEDUPLICATE, WINDOW_BY_PLACE
 from udfs import metric_names
 from udfs.reasons import Reason
 
-
 _NAMES = (*metric_names.COUNTERS, *(f"reason.{r.value}" for r in Reason if r is not Reason.LATE))
 
 
@@ -54,7 +53,12 @@ def read_figures(rest: FlinkRest, job_id: str) -> Figures:
             name = name.removeprefix("reason.")
             target[name] = target.get(name, 0) + int(metric["sum"])
     return Figures(
-        *(counts.get(name, 0) for name in metric_names.COUNTERS),
+        aligned=counts.get(metric_names.ALIGNED, 0),
+        duplicates=counts.get(metric_names.DUPLICATES, 0),
+        invalid=counts.get(metric_names.INVALID, 0),
+        late=counts.get(metric_names.LATE, 0),
+        window_results=counts.get(metric_names.WINDOW_RESULTS, 0),
+        revisions=counts.get(metric_names.REVISIONS, 0),
         invalid_by_reason={reason: count for reason, count in reasons.items() if count},
         watermark_ms=_watermark_ms(rest, job_id, vertices.get(DEDUPLICATE)),
     )

@@ -146,10 +146,10 @@ class _Shares:
         clock = self._clocks.get(number, Clock.RIGHT)
         skew_ms = 0
         if clock is Clock.SLOW:
-            skew_ms = -int(rng.integers(60_000, 300_000))
+            skew_ms = -1000 * int(rng.integers(60, 300))  # whole seconds: some stations send no finer times
         elif clock is Clock.FAST:
             # Ahead of Kafka's clock even at the start of the span and hours after this run began.
-            skew_ms = max(0, now_ms - start_ms) + int(rng.integers(86_400_000, 3 * 86_400_000))
+            skew_ms = max(0, now_ms - start_ms) // 1000 * 1000 + 1000 * int(rng.integers(86_400, 3 * 86_400))
         outage = (0, 0)
         if number in self._outages:
             length = int(rng.integers(knobs.outage_ms // 3, knobs.outage_ms + 1))

@@ -39,13 +39,13 @@ class Kafka(Section):
 
 class Topic(Section):
     name: TopicName
-    partitions: int = Field(4, ge=1, le=10_000)
-    replication: int = Field(1, ge=1, le=10)
+    partitions: int = Field(default=4, ge=1, le=10_000)
+    replication: int = Field(default=1, ge=1, le=10)
     retention: DurationMs = 7 * rules.DAY_MS
 
 
 def _topic(name: str, retention_days: int = 7) -> Any:
-    return Field(default_factory=lambda: Topic(name=name, retention=f"{retention_days} d"))
+    return Field(default_factory=lambda: Topic.model_validate({"name": name, "retention": f"{retention_days} d"}))
 
 
 class Topics(Section):
@@ -81,11 +81,14 @@ class Time(Section):
     watermarks: Literal["periodic", "on-event"] = "periodic"
 
 
+_Box = tuple[float, float, float, float]
+
+
 class Position(Section):
     target_crs: str = "EPSG:3857"
     ballpark: Literal["mark", "reject"] = "mark"
-    regions: dict[str, tuple[float, float, float, float]] = Field(
-        {}, description="region: [west, south, east, north] in EPSG:4326 degrees; outside is refused"
+    regions: dict[str, _Box] = Field(
+        default={}, description="region: [west, south, east, north] in EPSG:4326 degrees; outside is refused"
     )
 
     @field_validator("target_crs")
@@ -99,7 +102,7 @@ class Position(Section):
 
     @field_validator("regions")
     @classmethod
-    def _boxes(cls, value: dict[str, tuple[float, float, float, float]]) -> dict[str, tuple[float, ...]]:
+    def _boxes(cls, value: dict[str, _Box]) -> dict[str, _Box]:
         for name, (west, south, east, north) in value.items():
             if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
                 raise ValueError(f"{name}: [west, south, east, north] in degrees, south below north")
@@ -108,8 +111,8 @@ class Position(Section):
 
 class Cell(Section):
     scheme: Literal["region", "grid", "h3"] = "grid"
-    grid_m: float = Field(1_000.0, gt=0)
-    h3_resolution: int = Field(7, ge=0, le=15)
+    grid_m: float = Field(default=1_000.0, gt=0)
+    h3_resolution: int = Field(default=7, ge=0, le=15)
 
 
 class Dedup(Section):
@@ -124,8 +127,8 @@ class Dedup(Section):
 
 
 class Limits(Section):
-    max_body_bytes: int = Field(1_048_576, ge=1_024, le=16_777_216)
-    dlq_payload_bytes: int = Field(65_536, ge=0, le=4_194_304)
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
+    dlq_payload_bytes: int = Field(default=65_536, ge=0, le=4_194_304)
 
 
 class WindowDefinition(Section):
@@ -139,7 +142,7 @@ class WindowDefinition(Section):
     def _slide_fits(self) -> WindowDefinition:
         slide = self.size if self.slide is None else self.slide
         if not 0 < slide <= self.size:
-            raise ValueError(f"slide: above 0 and up to the size ({format_duration(self.size)}), else readings fall out")
+            raise ValueError(f"slide: above 0 and up to {format_duration(self.size)}, the size, or readings fall out")
         if self.size // slide > 1_000:
             raise ValueError("slide: a reading would be in more than 1,000 windows")
         return self
@@ -196,8 +199,8 @@ class Deployment(Section):
     """A whole deployment; `rules()` is the part that travels to the workers."""
 
     name: Name
-    parallelism: int = Field(2, ge=1, le=1_024)
-    shards: int = Field(32, ge=1, le=4_096, description="keyed-state shards; STATE-BREAKING to change")
+    parallelism: int = Field(default=2, ge=1, le=1_024)
+    shards: int = Field(default=32, ge=1, le=4_096, description="keyed-state shards; STATE-BREAKING to change")
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     time: Time = Time()

@@ -12,31 +12,36 @@ from pyflink.table import DataTypes, Schema, TableDescriptor
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.kafka_options import common_options
 from udfs.align import ENVELOPE_HEADERS
+from udfs.event_time import MICROSECONDS_BELOW, MILLISECONDS_BELOW, SECONDS_BELOW
 
 # The header decides; a foreign producer without it is read by its value. TRY_CAST gives NULL for what is no number.
 _HEADER_MS = "TRY_CAST(CAST(headers['event_timestamp'] AS STRING) AS BIGINT)"
 _VALUE_TEXT = "JSON_VALUE(CAST(`value` AS STRING), '$.event_time')"
 
 # Bands of magnitude as in udfs.event_time: seconds, milliseconds, microseconds, nanoseconds.
-_NUMBER_MS = """CAST(CASE
-    WHEN ABS(TRY_CAST({v} AS DOUBLE)) < 1e11 THEN TRY_CAST({v} AS DOUBLE) * 1e3
-    WHEN ABS(TRY_CAST({v} AS DOUBLE)) < 1e14 THEN TRY_CAST({v} AS DOUBLE)
-    WHEN ABS(TRY_CAST({v} AS DOUBLE)) < 1e17 THEN TRY_CAST({v} AS DOUBLE) / 1e3
-    ELSE TRY_CAST({v} AS DOUBLE) / 1e6 END AS BIGINT)""".format(v=_VALUE_TEXT)
+_NUMBER = f"TRY_CAST({_VALUE_TEXT} AS DOUBLE)"
+_NUMBER_MS = f"""CAST(CASE
+    WHEN ABS({_NUMBER}) < {SECONDS_BELOW} THEN {_NUMBER} * 1e3
+    WHEN ABS({_NUMBER}) < {MILLISECONDS_BELOW} THEN {_NUMBER}
+    WHEN ABS({_NUMBER}) < {MICROSECONDS_BELOW} THEN {_NUMBER} / 1e3
+    ELSE {_NUMBER} / 1e6 END AS BIGINT)"""
 
 # ISO 8601 with Z or an offset; a naive text gives NULL: it moves nothing, since only Python knows the stream's zone.
 _ZONE = r"([Zz]|[+-][0-9]{2}:?[0-9]{2})$"
 _LOCAL = f"TRY_CAST(REPLACE(REGEXP_REPLACE({_VALUE_TEXT}, '{_ZONE}', ''), 'T', ' ') AS TIMESTAMP(3))"
 _SIGN = f"CASE WHEN REGEXP({_VALUE_TEXT}, '-[0-9]{{2}}:?[0-9]{{2}}$') THEN -1 ELSE 1 END"
-_OFFSET_PART = "COALESCE(TRY_CAST(REGEXP_EXTRACT({v}, '[+-]([0-9]{{2}}):?([0-9]{{2}})$', {g}) AS BIGINT), 0)"
+_OFFSET = f"REGEXP_EXTRACT({_VALUE_TEXT}, '[+-]([0-9]{{2}}):?([0-9]{{2}})$', "
+_OFFSET_MS = (
+    f"(COALESCE(TRY_CAST({_OFFSET} 1) AS BIGINT), 0) * 3600000 + COALESCE(TRY_CAST({_OFFSET} 2) AS BIGINT), 0) * 60000)"
+)
 _ISO_MS = f"""CASE WHEN REGEXP({_VALUE_TEXT}, '{_ZONE}') THEN
     TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', {_LOCAL}) * CAST(1000 AS BIGINT)
     + EXTRACT(MILLISECOND FROM {_LOCAL})
-    - {_SIGN} * ({_OFFSET_PART.format(v=_VALUE_TEXT, g=1)} * 3600000 + {_OFFSET_PART.format(v=_VALUE_TEXT, g=2)} * 60000)
+    - ({_SIGN}) * {_OFFSET_MS}
     END"""
 CLAIMED_MS = f"""CASE
     WHEN headers['event_timestamp'] IS NOT NULL THEN {_HEADER_MS}
-    WHEN TRY_CAST({_VALUE_TEXT} AS DOUBLE) IS NOT NULL THEN {_NUMBER_MS}
+    WHEN {_NUMBER} IS NOT NULL THEN {_NUMBER_MS}
     ELSE {_ISO_MS} END"""
 APPEND_MS = (
     "(EXTRACT(EPOCH FROM append_time) * CAST(1000 AS BIGINT) + CAST(EXTRACT(MILLISECOND FROM append_time) AS BIGINT))"

@@ -1,7 +1,7 @@
 """The wiring of the align job: one line a stage, each with its failure output (see ARCHITECTURE.md, "The flow").
 
-    raw ─> align (frames) ─> deduplicate + sensor windows ─┬─> aligned, windows, late, invalid, accounting
-                                     └─ place frames ─> cell and region windows ─┘
+raw ─> align (frames) ─> deduplicate + sensor windows ─┬─> aligned, windows, late, invalid, accounting
+                                 └─ place frames ─> cell and region windows ─┘
 """
 
 from __future__ import annotations

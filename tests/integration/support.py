@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import yaml
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from jobs.cluster.rest import FlinkRest
 
@@ -29,6 +31,15 @@ class Stack(NamedTuple):
     @property
     def rest(self) -> FlinkRest:
         return FlinkRest(self.rest_url)
+
+
+class Record(NamedTuple):
+    """A Kafka record to be written."""
+
+    value: bytes | None
+    key: bytes | None = None
+    partition: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def meridian(*arguments: str | Path, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
@@ -104,3 +115,50 @@ def audit(deployment_file: Path, ledger: Path | None = None, wait_s: int = 120, 
     result = meridian(*arguments, check=False, timeout_s=wait_s + 120)
     assert result.returncode == 0, f"audit: exit {result.returncode}\n{result.stderr}\n{result.stdout}"
     return dict(json.loads(result.stdout))
+
+
+def create_topic(stack: Stack, name: str, partitions: int = 1, **config: str) -> str:
+    """A topic for a test of its own; a dot in a configuration name is an underscore here."""
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    wanted = NewTopic(name, partitions, 1, config={key.replace("_", "."): value for key, value in config.items()})
+    admin.create_topics([wanted])[name].result(30)
+    return name
+
+
+def produce(stack: Stack, topic: str, records: Iterable[Record]) -> None:
+    """Write records and wait until the broker has all of them; their order stays within a partition."""
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True, "linger.ms": 5})
+    for record in records:
+        producer.produce(
+            topic, record.value, record.key, record.partition, headers=[(k, v.encode()) for k, v in record.headers]
+        )
+    assert producer.flush(60) == 0
+
+
+def committed(stack: Stack, topic: str) -> list[Any]:
+    """The values of a topic as JSON, up to its last stable offset: what a read_committed consumer sees now."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": stack.bootstrap_servers,
+            "group.id": "tests",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        unread = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in unread])
+        values = []
+        while unread:
+            for message in consumer.consume(5_000, timeout=1.0):
+                if message.error() is None:
+                    values.append(json.loads(message.value()))
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    unread.discard(message.partition())
+                else:
+                    raise AssertionError(message.error())
+        return values
+    finally:
+        consumer.close()

@@ -1,4 +1,4 @@
-"""Shards without an engine: a store in a dict, a clock that fires timers as PyFlink does, and a textbook to compare with.
+"""Shards without an engine: a store in a dict, timers fired as PyFlink does, and a textbook to compare with.
 
 `WindowShard` drives `udfs.window.Windows` through scripted elements and watermarks. `Textbook` is an independent and
 slow reading of Flink's `WindowOperator`: it keeps all readings, and judges them one by one.
@@ -85,7 +85,9 @@ def stream(*windows: WindowDefinition, lateness_ms: int = 0, name: str = "t") ->
     return StreamRule(name, ("*",), "1", allowed_lateness_ms=lateness_ms, windows=windows)
 
 
-def tumbling(size_ms: int, *, offset_ms: int = 0, key: WindowKey = "sensor", early_ms: int | None = None) -> WindowDefinition:
+def tumbling(
+    size_ms: int, *, offset_ms: int = 0, key: WindowKey = "sensor", early_ms: int | None = None
+) -> WindowDefinition:
     return WindowDefinition(f"w{size_ms}o{offset_ms}{key}", key, size_ms, size_ms, offset_ms, early_ms)
 
 
@@ -96,14 +98,17 @@ def sliding(
 
 
 class Row(NamedTuple):
-    """The numbers of a window result that a test compares."""
+    """What a test compares of a window result; `number` is the count of its readings."""
 
-    count: int
+    number: int
     mean: float
     min: float
     max: float
     first: float
     last: float
+
+
+WindowOf = tuple[str, int, int, str, str]  # definition, start, end, key, metric
 
 
 class Result(NamedTuple):
@@ -119,7 +124,7 @@ class Result(NamedTuple):
     timing: str
 
     @property
-    def of(self) -> tuple[str, int, int, str, str]:
+    def of(self) -> WindowOf:
         return (self.definition, self.start_ms, self.end_ms, self.key, self.metric)
 
 
@@ -167,19 +172,17 @@ class WindowShard:
         self.windows = Windows(self.streams, self.keys, self.store)
 
     @property
-    def final(self) -> dict[tuple[str, int, int, str, str], Result]:
+    def final(self) -> dict[WindowOf, Result]:
         """The last result of each window and key."""
         return {result.of: result for result in self.results}
 
     @property
-    def rows(self) -> dict[tuple[str, int, int, str, str], Row]:
+    def rows(self) -> dict[WindowOf, Row]:
         return {of: result.row for of, result in self.final.items()}
 
     def _take(self, windowed: Windowed) -> None:
         for window, aggregate, timing in windowed.firings:
-            row = Row(
-                aggregate.count, aggregate.mean, aggregate.min, aggregate.max, aggregate.first, aggregate.last
-            )
+            row = Row(aggregate.count, aggregate.mean, aggregate.min, aggregate.max, aggregate.first, aggregate.last)
             self.results.append(
                 Result(
                     window.definition,
@@ -207,7 +210,7 @@ class Textbook:
     def __init__(self, streams: Iterable[StreamRule]) -> None:
         self._streams = {s.name: s for s in streams}
         self._watermark_ms = NO_WATERMARK
-        self._kept: dict[tuple[str, int, int, str, str], list[Accepted]] = {}
+        self._kept: dict[WindowOf, list[Accepted]] = {}
         self.late: list[Late] = []
         self.partly_late: list[PartlyLate] = []
 
@@ -233,7 +236,7 @@ class Textbook:
         self._watermark_ms = max(self._watermark_ms, watermark_ms)
 
     @property
-    def rows(self) -> dict[tuple[str, int, int, str, str], Row]:
+    def rows(self) -> dict[WindowOf, Row]:
         return {of: fold(readings) for of, readings in self._kept.items()}
 
 

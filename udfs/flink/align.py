@@ -35,7 +35,8 @@ class AlignBatch(ScalarFunction):
         value, key, partition, offset, append_time_ms, *headers = (
             batch.iloc[:, i].tolist() for i in range(batch.shape[1])
         )
-        records = map(RawRecord._make, zip(value, key, partition, offset, append_time_ms, zip(*headers), strict=True))
+        by_record = zip(*headers, strict=True)
+        records = map(RawRecord._make, zip(value, key, partition, offset, append_time_ms, by_record, strict=True))
         frames = self._aligner.align(list(records))
         shards = np.zeros(len(batch), dtype=np.int32)
         column = np.full(len(batch), None, dtype=object)

@@ -32,7 +32,10 @@ def frame_type() -> Any:
 
 
 def place_frames_tag() -> OutputTag:
-    """Frames on their way to the cell and region windows; made anew for each use, since a used one cannot be pickled."""
+    """The side output of frames for the cell and region windows.
+
+    Made anew for each use: type information that has been used holds a Java reference and cannot be pickled.
+    """
     return OutputTag("place-frames", frame_type())
 
 

@@ -15,7 +15,7 @@ from tests.support.shards import reading
 from udfs.aggregate import Aggregate
 from udfs.frame import Accepted
 
-values = st.floats(-1e6, 1e6, allow_subnormal=False)
+values = st.floats(-1e6, 1e6).map(lambda value: round(value, 9))
 
 
 def merged(parts: Sequence[Aggregate]) -> Aggregate:
@@ -103,7 +103,13 @@ def test_the_mean_longitude_is_among_the_positions_wherever_the_antimeridian_is(
 
 @pytest.mark.parametrize(
     ("lons_deg", "mean_deg"),
-    [((179.0, -179.0), 180.0), ((-179.0, 179.0), -180.0), ((180.0, -180.0), 180.0), ((179.0, -178.0), -179.5), ((10.0, 20.0), 15.0)],
+    [
+        ((179.0, -179.0), 180.0),
+        ((-179.0, 179.0), -180.0),
+        ((180.0, -180.0), 180.0),
+        ((179.0, -178.0), -179.5),
+        ((10.0, 20.0), 15.0),
+    ],
 )
 def test_mean_longitudes_at_the_antimeridian(lons_deg: tuple[float, ...], mean_deg: float) -> None:
     assert of([reading(n, lon_deg=lon) for n, lon in enumerate(lons_deg)]).lon_deg == pytest.approx(mean_deg)
@@ -148,4 +154,4 @@ def test_an_aggregate_of_before_a_field_was_appended_is_read_with_its_default() 
 
     appended = msgspec.defstruct("Appended", [("median", float, -1.0)], bases=(Aggregate,), array_like=True)
     newer = msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate), type=appended)
-    assert (newer.last, newer.revision, newer.median) == (2.0, 0, -1.0)
+    assert msgspec.structs.asdict(newer) == msgspec.structs.asdict(aggregate) | {"median": -1.0}

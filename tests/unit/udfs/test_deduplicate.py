@@ -1,4 +1,4 @@
-"""Laws of deduplication: the first one stays, whatever comes in between, until the watermark has passed it by the TTL."""
+"""Laws of deduplication: the first stays, whatever comes in between, until the watermark has passed it by the TTL."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def textbook(script: Script, rule: DedupRule) -> DedupShard:
 
 
 @given(st.data(), scripts())
-def test_the_first_of_each_id_stays_under_any_interleaving_framing_and_restart(data: st.DataObject, script: Script) -> None:
+def test_the_first_of_each_id_stays_under_any_interleaving_framing_and_restart(
+    data: st.DataObject, script: Script
+) -> None:
     shard = DedupShard(RULE)
     for step in data.draw(frame_cuts(script)):
         if data.draw(st.booleans()):

@@ -40,7 +40,9 @@ actions = st.lists(
 
 
 @given(actions)
-def test_values_are_the_same_as_in_memory_after_any_compaction_cooling_and_restart(steps: list[tuple[str, str]]) -> None:
+def test_values_are_the_same_as_in_memory_after_any_compaction_cooling_and_restart(
+    steps: list[tuple[str, str]],
+) -> None:
     store, model = DictStore(), dict[str, list[str]]()
     log = open_log(store)
     for number, (action, name) in enumerate(steps):

@@ -9,6 +9,8 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord, shard_of
 from udfs.deduplicate import Deduplicator
 from udfs.event_time import normalise_event_time
@@ -17,8 +19,6 @@ from udfs.outputs import Outputs
 from udfs.reasons import Rejected
 from udfs.rules import Rules
 from udfs.window import Windowed, Windows
-
-import msgspec
 
 
 class DictStore:
@@ -161,10 +161,15 @@ class ReferenceJob:
             if stamp is not None:
                 claimed_ms = int(stamp)
             else:
-                claimed_ms = normalise_event_time(msgspec.json.decode(message.value or b"")["event_time"], None) // 10**6
+                claimed_ms = (
+                    normalise_event_time(msgspec.json.decode(message.value or b"")["event_time"], None) // 10**6
+                )
         except (ValueError, KeyError, TypeError, Rejected, msgspec.DecodeError):
             return None
         append_ms, rule = message.append_time_ms, self._rules.time
-        if claimed_ms < rule.floor_ms or not append_ms - self._oldest_ms <= claimed_ms <= append_ms + rule.max_future_ms:
+        if (
+            claimed_ms < rule.floor_ms
+            or not append_ms - self._oldest_ms <= claimed_ms <= append_ms + rule.max_future_ms
+        ):
             return None
         return claimed_ms
