@@ -127,7 +127,6 @@ class Deduplicator:
             log.drop(store, str(bucket))
         if expired:
             log.raise_mark(_EXPIRED, max(expired))
-            log.keep_watermark(watermark_ms)
             log.save_index(store)
         if len(expired) == len(buckets):
             return []

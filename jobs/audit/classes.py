@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.audit.intake import Columns, Intake
 from jobs.audit.problems import Problems
@@ -31,7 +34,7 @@ class Slots:
         self._start = np.concatenate(([0], np.cumsum(sizes)))
         self.size = int(self._start[-1])
 
-    def of(self, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    def of(self, partition: NDArray[Any], offset: NDArray[Any]) -> NDArray[Any]:
         """The slot of each pair, -1 for what lies outside the snapshot."""
         known = (partition >= 0) & (partition < len(self._low))
         at = np.where(known, partition, 0)
@@ -40,7 +43,7 @@ class Slots:
         known &= (offset >= self._low[at]) & (offset < self._high[at])
         return np.where(known, self._start[at] + offset - self._low[at], -1)
 
-    def of_columns(self, columns: Columns) -> np.ndarray:
+    def of_columns(self, columns: Columns) -> NDArray[Any]:
         return self.of(columns["partition"].astype(np.int64), columns["offset"])
 
     def name(self, slot: int) -> str:
@@ -50,13 +53,13 @@ class Slots:
 
 @dataclass
 class Classes:
-    """Judgement of the raw topic. `class_of` and `reason_of` are by slot; `aligned_slot` by aligned record, -1: skip."""
+    """Judgement of the raw topic: `class_of`, `reason_of` are by slot, `aligned_slot` by aligned record (-1: skip)."""
 
     slots: Slots
-    class_of: np.ndarray
-    reason_of: np.ndarray
-    raw_slot: np.ndarray
-    aligned_slot: np.ndarray
+    class_of: NDArray[Any]
+    reason_of: NDArray[Any]
+    raw_slot: NDArray[Any]
+    aligned_slot: NDArray[Any]
     counts: dict[str, int]
     invalid_by_reason: dict[str, int]
     lost: int
@@ -87,7 +90,7 @@ def classify(intake: Intake, ranges: dict[int, tuple[int, int]], problems: Probl
         INVALID: _count(invalid_slot, size),
         SHED: _count(shed_slot, size),
     }
-    total = sum(by_class.values())
+    total = np.sum(list(by_class.values()), axis=0)
     reading = exists & ~control
     class_of = np.zeros(size, np.int8)
     for number, count in by_class.items():
@@ -152,11 +155,11 @@ def unclassified(intake: Intake, ranges: dict[int, tuple[int, int]]) -> int:
     return int(waiting.sum())
 
 
-def _count(slot: np.ndarray, size: int) -> np.ndarray:
+def _count(slot: NDArray[Any], size: int) -> NDArray[Any]:
     return np.bincount(slot[slot >= 0], minlength=size)
 
 
-def _aligned_slots(intake: Intake, slots: Slots) -> tuple[np.ndarray, int]:
+def _aligned_slots(intake: Intake, slots: Slots) -> tuple[NDArray[Any], int]:
     """Slots of aligned records; of streams that may repeat themselves, only the first record of a slot counts."""
     slot = slots.of_columns(intake.aligned)
     may_repeat = np.array([s.delivery != "exactly-once" for s in intake.rules.streams] + [False])
@@ -168,7 +171,7 @@ def _aligned_slots(intake: Intake, slots: Slots) -> tuple[np.ndarray, int]:
     return slot, int(again.sum())
 
 
-def _duplicate_slots(intake: Intake, slots: Slots) -> tuple[np.ndarray, int]:
+def _duplicate_slots(intake: Intake, slots: Slots) -> tuple[NDArray[Any], int]:
     """Slots of duplicates; one that repeats itself was read again after a restart from older offsets."""
     columns = intake.duplicates
     slot = slots.of_columns(columns)
@@ -179,7 +182,7 @@ def _duplicate_slots(intake: Intake, slots: Slots) -> tuple[np.ndarray, int]:
 
 
 def _check_duplicates(
-    intake: Intake, slots: Slots, aligned_slot: np.ndarray, aligned: np.ndarray, problems: Problems
+    intake: Intake, slots: Slots, aligned_slot: NDArray[Any], aligned: NDArray[Any], problems: Problems
 ) -> int:
     columns = intake.duplicates
     slot = slots.of_columns(columns)
@@ -201,7 +204,7 @@ def _check_duplicates(
     return len(bad)
 
 
-def _check_digests(intake: Intake, slots: Slots, digest: np.ndarray, exists: np.ndarray, problems: Problems) -> int:
+def _check_digests(intake: Intake, slots: Slots, digest: NDArray[Any], exists: NDArray[Any], problems: Problems) -> int:
     wrong = 0
     for columns, name in ((intake.invalid, "invalid_events"), (intake.late, "late_events")):
         slot = slots.of_columns(columns)
@@ -211,13 +214,17 @@ def _check_digests(intake: Intake, slots: Slots, digest: np.ndarray, exists: np.
         problems.add(
             "wrong",
             len(bad),
-            lambda i, bad=bad, name=name: f"{slots.name(int(bad[i]))}: payload_sha256 in {name} is not the raw value's",
+            partial(_digest_problem, slots, bad, name),
         )
         wrong += len(bad)
     return wrong
 
 
-def _count_ids_twice(intake: Intake, slots: Slots, aligned_slot: np.ndarray, problems: Problems) -> int:
+def _digest_problem(slots: Slots, bad: NDArray[Any], name: str, i: int) -> str:
+    return f"{slots.name(int(bad[i]))}: payload_sha256 in {name} is not the raw value's"
+
+
+def _count_ids_twice(intake: Intake, slots: Slots, aligned_slot: NDArray[Any], problems: Problems) -> int:
     """An event id is aligned once per sensor and bucket of event time, unless it came beyond the dedup horizon."""
     index = np.flatnonzero((aligned_slot >= 0) & (intake.aligned["beyond"] == 0))
     # The same slot twice is counted by its class already.

@@ -6,22 +6,25 @@ No object is kept per reading. A raw record takes about 30 bytes, an aligned one
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
+from jobs.audit.records import decode_accounting, decode_aligned, decode_letter, decode_time, decode_window
 from udfs.align import CONTROL_CONTENT_TYPE
 from udfs.event_time import normalise_event_time
 from udfs.reasons import Rejected
 from udfs.rules import Rules
 
+T = TypeVar("T")
+
 SEQ_HEADER = "meridian_seq"
 NO_TIME = -(2**62)
-EARLY = 1
 
 _CONTROL = CONTROL_CONTENT_TYPE.encode()
 _Headers = list[tuple[str, bytes | None]] | None
@@ -37,83 +40,13 @@ class Record(NamedTuple):
     append_time_ms: int = 0
 
 
-class _Aligned(msgspec.Struct, gc=False):
-    partition: int
-    offset: int
-    stream: str
-    metric: str
-    sensor_id: str
-    cell: str
-    region: str
-    event_id: str
-    event_time_ms: int
-    value: float
-    beyond_dedup_horizon: bool = False
-
-
-class _Accounting(msgspec.Struct, gc=False):
-    partition: int
-    offset: int
-    kind: str = msgspec.field(name="class")
-    sensor_id: str = ""
-    event_id: str = ""
-    repeats_partition: int = -1
-    repeats_offset: int = -1
-    stream: str = ""
-    definition: str = ""
-    missed_windows: list[int] = []
-
-
-class _Letter(msgspec.Struct, gc=False):
-    partition: int
-    offset: int
-    reason: str
-    payload_sha256: str | None = None
-    stream: str = ""
-    definition: str = ""
-    missed_windows: list[int] = []
-    event_time_ms: int = 0
-    watermark_ms: int = 0
-    lateness_ms: int = 0
-
-
-class _Window(msgspec.Struct, gc=False):
-    stream: str
-    definition: str
-    key: str
-    metric: str
-    window_start_ms: int
-    window_end_ms: int
-    revision: int
-    timing: str
-    count: int
-    mean: float
-    min: float
-    max: float
-    first: float
-    last: float
-    first_event_time_ms: int
-    last_event_time_ms: int
-
-
-class _Time(msgspec.Struct, gc=False):
-    event_time: int | float | str | None = None
-
-
-_decode_aligned = msgspec.json.Decoder(_Aligned).decode
-_decode_accounting = msgspec.json.Decoder(_Accounting).decode
-_decode_letter = msgspec.json.Decoder(_Letter).decode
-_decode_window = msgspec.json.Decoder(_Window).decode
-_decode_time = msgspec.json.Decoder(_Time).decode
-
-
 class Columns:
     """Named arrays of one number type each, appended in step."""
 
     def __init__(self, **types: str) -> None:
         self._arrays = {name: array(code) for name, code in types.items()}
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> NDArray[Any]:
         """A copy, since an array that numpy looks at cannot grow."""
         return np.array(self._arrays[name])
 
@@ -203,7 +136,7 @@ class Intake:
         to += [aligned.appender(n).append for n in ("region", "event_ms", "value", "identity", "beyond", "id_end")]
         partition, offset, stream, metric, sensor, cell, region, event_ms, value, identity, beyond, id_end = to
         digest, streams = xxhash.xxh3_64_intdigest, self._streams
-        for record in self._decoded("aligned", _decode_aligned, records):
+        for record in self._decoded("aligned", decode_aligned, records):
             partition(record.partition)
             offset(record.offset)
             stream(streams.get(record.stream, -1))
@@ -219,7 +152,7 @@ class Intake:
             id_end(len(ids))
 
     def add_accounting(self, records: Iterable[Record]) -> None:
-        for record in self._decoded("accounting", _decode_accounting, records):
+        for record in self._decoded("accounting", decode_accounting, records):
             if record.kind == "duplicate":
                 identity = xxhash.xxh3_64_intdigest(f"{record.sensor_id}\0{record.event_id}".encode())
                 first = record.repeats_partition, record.repeats_offset
@@ -234,12 +167,12 @@ class Intake:
                 self.unreadable.append(f"accounting: unknown class {record.kind!r}")
 
     def add_invalid(self, records: Iterable[Record]) -> None:
-        for letter in self._decoded("invalid_events", _decode_letter, records):
+        for letter in self._decoded("invalid_events", decode_letter, records):
             reason = self.reasons.code(letter.reason)
             _append(self.invalid, letter.partition, letter.offset, reason, _short(letter.payload_sha256))
 
     def add_late(self, records: Iterable[Record]) -> None:
-        for letter in self._decoded("late_events", _decode_letter, records):
+        for letter in self._decoded("late_events", decode_letter, records):
             definition = self.definitions.code(f"{letter.stream}/{letter.definition}")
             gap_ms = letter.watermark_ms - letter.event_time_ms - letter.lateness_ms
             _append(
@@ -248,7 +181,7 @@ class Intake:
             )  # fmt: skip
 
     def add_windows(self, records: Iterable[Record]) -> None:
-        for row in self._decoded("windows", _decode_window, records):
+        for row in self._decoded("windows", decode_window, records):
             _append(
                 self.windows,
                 self.definitions.code(f"{row.stream}/{row.definition}"),
@@ -275,16 +208,16 @@ class Intake:
             return NO_TIME
         return min(self.highest_ms.values()) - self.rules.time.out_of_orderness_ms - 1
 
-    def _decoded(self, topic: str, decode: object, records: Iterable[Record]) -> Iterable[object]:
+    def _decoded(self, topic: str, decode: Callable[[bytes], T], records: Iterable[Record]) -> Iterator[T]:
         for record in records:
             try:
-                yield decode(record[2] or b"")  # type: ignore[operator]
+                yield decode(record[2] or b"")
             except msgspec.DecodeError as error:
                 where = f"{topic}, partition {record[0]}, offset {record[1]}"
                 self.unreadable.append(f"{where}: {error}")
 
 
-def _append(columns: Columns, *values: float) -> None:
+def _append(columns: Columns, *values: Any) -> None:
     for column, value in zip(columns._arrays.values(), values, strict=True):
         column.append(value)
 
@@ -303,6 +236,6 @@ def _whole(text: bytes | None) -> int:
 def _claimed_in(value: bytes | None) -> int:
     """The event time of a value without a header; what the source cannot read moves nothing."""
     try:
-        return normalise_event_time(_decode_time(value or b"").event_time, None) // 1_000_000
+        return normalise_event_time(decode_time(value or b"").event_time, None) // 1_000_000
     except (msgspec.DecodeError, Rejected, UnicodeDecodeError):
         return NO_TIME

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from jobs.audit.classes import ALIGNED, CONTROL, DUPLICATE, INVALID, NAMES, NONE, Classes
 from jobs.audit.intake import Intake
@@ -22,11 +24,11 @@ _LATENESS = ("must-window", "either", "must-late")
 class Ledger:
     """Rows in the order of their sequence numbers; texts are codes of the name lists."""
 
-    seq: np.ndarray
-    expect: np.ndarray  # as in `classes`
-    reason: np.ndarray  # code of the reason in the intake, -1 without one
-    lateness: np.ndarray  # index of _LATENESS
-    kind: np.ndarray
+    seq: NDArray[Any]
+    expect: NDArray[Any]  # as in `classes`
+    reason: NDArray[Any]  # code of the reason in the intake, -1 without one
+    lateness: NDArray[Any]  # index of _LATENESS
+    kind: NDArray[Any]
     kinds: list[str]
 
     def __len__(self) -> int:
@@ -52,7 +54,7 @@ def read_ledgers(files: Sequence[Path], intake: Intake) -> Ledger:
     )
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+def _codes(column: pa.ChunkedArray) -> tuple[NDArray[Any], list[str]]:
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
@@ -61,13 +63,14 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     return array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64), array.dictionary.to_pylist()
 
 
-def _translate(codes: np.ndarray, table: list[int]) -> np.ndarray:
+def _translate(codes: NDArray[Any], table: list[int]) -> NDArray[Any]:
     """Map codes through a table; -1 (no text) stays."""
-    return np.array([*table, -1], np.int16)[codes]
+    translated: NDArray[Any] = np.array([*table, -1], np.int16)[codes]
+    return translated
 
 
 def compare(
-    intake: Intake, classes: Classes, ledger: Ledger, first_late: np.ndarray, problems: Problems
+    intake: Intake, classes: Classes, ledger: Ledger, first_late: NDArray[Any], problems: Problems
 ) -> tuple[int, int]:
     """Count records that became something else than expected, and those that never came.
 

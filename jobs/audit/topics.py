@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from jobs.audit.classes import unclassified
 from jobs.audit.intake import Intake, Record
@@ -39,14 +39,14 @@ class TopicFeed:
         if found.error is not None or not found.partitions:
             raise AuditImpossible(f"topic {topic}: {found.error.str() if found.error else 'no partitions'}")
         self._partitions = sorted(found.partitions)
-        self.first = self._offsets(OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+        self.first = self._offsets(OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
         self._position = dict(self.first)
         self._consumer.assign([TopicPartition(topic, p, self.first[p]) for p in self._partitions])
 
     def ends(self) -> tuple[dict[int, int], dict[int, int]]:
         """Last stable offsets and high watermarks, by partition; they differ while a transaction is open."""
-        stable = self._offsets(OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
-        return stable, self._offsets(OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        stable = self._offsets(OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
+        return stable, self._offsets(OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
 
     def read_to(self, ends: dict[int, int], add: Callable[[Iterable[Record]], None], *, headers: bool = False) -> None:
         """Hand all records before `ends` over, once each, whatever number of calls it takes."""

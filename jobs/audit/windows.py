@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.audit.classes import Classes
+from jobs.audit.fold import Coder, Fold, assign, fold
 from jobs.audit.intake import Intake
 from jobs.audit.problems import Problems
 from udfs.rules import StreamRule, WindowDefinition
@@ -40,45 +42,15 @@ class DefinitionReport:
         return asdict(self)
 
 
-class _Fold(NamedTuple):
-    """Windows as columns, sorted by `code`."""
-
-    code: np.ndarray
-    count: np.ndarray
-    mean: np.ndarray
-    min: np.ndarray
-    max: np.ndarray
-    first_ms: np.ndarray
-    last_ms: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-    from_group: np.ndarray  # how many of its readings have it as their earliest window
-
-
 class _Published(NamedTuple):
-    code: np.ndarray
-    row: np.ndarray  # index of the final row in the intake
-    again: np.ndarray  # code of each row whose revision was published before
-
-
-class Coder(NamedTuple):
-    """(window number, key, metric) as one number and back."""
-
-    names: int
-    least: int
-    definition: WindowDefinition
-
-    def encode(self, start_ms: np.ndarray, key: np.ndarray, metric: np.ndarray) -> np.ndarray:
-        number = (start_ms - self.definition.offset_ms) // self.definition.slide_ms - self.least
-        return (number * self.names + key) * self.names + metric
-
-    def start_ms(self, code: np.ndarray) -> np.ndarray:
-        return (code // self.names**2 + self.least) * self.definition.slide_ms + self.definition.offset_ms
+    code: NDArray[Any]
+    row: NDArray[Any]  # index of the final row in the intake
+    again: NDArray[Any]  # code of each row whose revision was published before
 
 
 def audit_definition(
     intake: Intake, classes: Classes, number: int, stream: StreamRule, window: WindowDefinition, problems: Problems
-) -> tuple[DefinitionReport, np.ndarray]:
+) -> tuple[DefinitionReport, NDArray[Any]]:
     """Judge one definition of stream `number`. Also returns the slots of its late readings."""
     name = f"{stream.name}/{window.name}"
     code_of_definition = intake.definitions.find(name)
@@ -88,14 +60,14 @@ def audit_definition(
     slot, first = np.unique(slot, return_index=True)
     mine = mine[first]
     report = DefinitionReport(stream.name, window.name, window is stream.windows[0], len(mine))
-    late_slots = _late(intake, classes, code_of_definition, slot, report, name, problems)
+    late_slots = _late(intake, classes, code_of_definition, slot, window, report, name, problems)
     names = len(intake.names.all()) + 1
     event_ms = intake.aligned["event_ms"][mine]
     earliest_ms = int(event_ms.min()) if len(event_ms) else 0
     least = (earliest_ms - window.size_ms - window.offset_ms) // window.slide_ms - 1
     coder = Coder(names, least, window)
 
-    row, start_ms = _assign(event_ms, window)
+    row, start_ms = assign(event_ms, window)
     is_late = np.isin(slot, late_slots)
     keep = ~is_late[row] & ~_partly_late(intake, classes, code_of_definition, slot[row], start_ms, report)
     row, start_ms = row[keep], start_ms[keep]
@@ -103,12 +75,12 @@ def audit_definition(
     if missed_all:
         problems.add("wrong", missed_all, lambda _: f"{name}: a reading missed all windows but is partly late only")
         report.wrong_windows += missed_all
-    fold = _fold(intake, mine, row, start_ms, window, coder)
+    folded = fold(intake, mine, row, start_ms, window, coder)
     published = _published(intake, code_of_definition, coder, window)
     if stream.delivery == "exactly-once":
         report.wrong_windows += len(published.again)
         problems.add("wrong", len(published.again), lambda _: f"{name}: a revision of a window was published twice")
-    _compare(intake, fold, published, coder, window, report, name, problems)
+    _compare(intake, folded, published, coder, window, report, name, problems)
     return report, late_slots
 
 
@@ -116,11 +88,12 @@ def _late(
     intake: Intake,
     classes: Classes,
     definition: int,
-    aligned: np.ndarray,
+    aligned: NDArray[Any],
+    window: WindowDefinition,
     report: DefinitionReport,
     name: str,
     problems: Problems,
-) -> np.ndarray:
+) -> NDArray[Any]:
     slot = classes.slots.of_columns(intake.late)
     slot = slot[(slot >= 0) & (intake.late["definition"] == definition)]
     unique, counts = np.unique(slot, return_counts=True)
@@ -130,22 +103,29 @@ def _late(
     problems.add(
         "doubled", len(again), lambda i: f"{classes.slots.name(int(again[i]))}: late for {name} more than once"
     )
+    index = np.flatnonzero((classes.slots.of_columns(intake.late) >= 0) & (intake.late["definition"] == definition))
+    event_ms = intake.late["event_ms"][index]
+    windows = np.bincount(assign(event_ms, window)[0], minlength=len(index))
+    odd = int(((intake.late["missed"][index] != windows) | (intake.late["gap_ms"][index] != 0)).sum())
+    report.wrong_windows += odd
+    problems.add("wrong", odd, lambda _: f"{name}: a late record misstates its lateness or the windows it missed")
     stray = unique[~np.isin(unique, aligned)]
     report.wrong_windows += len(stray)
     problems.add(
         "wrong", len(stray), lambda i: f"{classes.slots.name(int(stray[i]))}: late for {name}, but not aligned there"
     )
-    return unique
+    late: NDArray[Any] = unique
+    return late
 
 
 def _partly_late(
     intake: Intake,
     classes: Classes,
     definition: int,
-    slot: np.ndarray,
-    start_ms: np.ndarray,
+    slot: NDArray[Any],
+    start_ms: NDArray[Any],
     report: DefinitionReport,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Which (reading, window) pairs were dropped although other windows took the reading."""
     at = classes.slots.of_columns(intake.partly_late)
     index = np.flatnonzero((at >= 0) & (intake.partly_late["definition"] == definition))
@@ -160,72 +140,6 @@ def _partly_late(
     result = np.zeros(len(slot), np.bool_)
     result[candidates] = np.isin(pairs, dropped)
     return result
-
-
-def _assign(event_ms: np.ndarray, window: WindowDefinition) -> tuple[np.ndarray, np.ndarray]:
-    """(row, window start) of every window that holds a reading."""
-    last = event_ms - (event_ms - window.offset_ms) % window.slide_ms
-    rows, starts = [], []
-    for back in range(-(-window.size_ms // window.slide_ms)):
-        start = last - back * window.slide_ms
-        holds = np.flatnonzero(start + window.size_ms > event_ms)
-        rows.append(holds)
-        starts.append(start[holds])
-    return np.concatenate(rows), np.concatenate(starts)
-
-
-def _fold(
-    intake: Intake, mine: np.ndarray, row: np.ndarray, start_ms: np.ndarray, window: WindowDefinition, coder: Coder
-) -> _Fold:
-    key = intake.aligned[window.key][mine][row].astype(np.int64)
-    metric = intake.aligned["metric"][mine][row].astype(np.int64)
-    event_ms, value = intake.aligned["event_ms"][mine][row], intake.aligned["value"][mine][row]
-    earliest = np.full(len(mine), np.iinfo(np.int64).max)
-    np.minimum.at(earliest, row, start_ms)
-    is_earliest = earliest[row] == start_ms
-    codes = coder.encode(start_ms, key, metric)
-    order = np.lexsort((event_ms, codes))
-    codes, event_ms, value, row = codes[order], event_ms[order], value[order], row[order]
-    begin = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1]))) if len(codes) else np.zeros(0, np.int64)
-    end = np.append(begin[1:], len(codes))
-    if not len(codes):
-        empty = np.zeros(0)
-        return _Fold(codes, begin, empty, empty, empty, begin, begin, empty, empty, begin)
-    count = end - begin
-    first, last = begin.copy(), end - 1
-    _settle_ties(intake, mine, row, event_ms, begin, end, first, last)
-    return _Fold(
-        code=codes[begin],
-        count=count,
-        mean=np.add.reduceat(value, begin) / count,
-        min=np.minimum.reduceat(value, begin),
-        max=np.maximum.reduceat(value, begin),
-        first_ms=event_ms[first],
-        last_ms=event_ms[last],
-        first=value[first],
-        last=value[last],
-        from_group=np.add.reduceat(is_earliest[order].astype(np.int64), begin),
-    )
-
-
-def _settle_ties(
-    intake: Intake,
-    mine: np.ndarray,
-    row: np.ndarray,
-    event_ms: np.ndarray,
-    begin: np.ndarray,
-    end: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
-) -> None:
-    """Among readings of one time the event id decides; few windows have such."""
-    several = end - begin > 1
-    for group in np.flatnonzero(several & (event_ms[np.minimum(begin + 1, len(row) - 1)] == event_ms[begin])):
-        stop = begin[group] + np.searchsorted(event_ms[begin[group] : end[group]], event_ms[begin[group]], side="right")
-        first[group] = min(range(begin[group], stop), key=lambda i: intake.event_id(int(mine[row[i]])))
-    for group in np.flatnonzero(several & (event_ms[end - 2] == event_ms[end - 1])):
-        start = begin[group] + np.searchsorted(event_ms[begin[group] : end[group]], event_ms[end[group] - 1])
-        last[group] = max(range(start, end[group]), key=lambda i: intake.event_id(int(mine[row[i]])))
 
 
 def _published(intake: Intake, definition: int, coder: Coder, window: WindowDefinition) -> _Published:
@@ -252,7 +166,7 @@ def _published(intake: Intake, definition: int, coder: Coder, window: WindowDefi
 
 def _compare(
     intake: Intake,
-    fold: _Fold,
+    folded: Fold,
     published: _Published,
     coder: Coder,
     window: WindowDefinition,
@@ -268,51 +182,51 @@ def _compare(
         return f"{name} window {start_ms} of {texts[key]}, {texts[metric]}"
 
     columns = intake.windows
-    at = np.searchsorted(published.code, fold.code)
+    at = np.searchsorted(published.code, folded.code)
     at_known = np.minimum(at, max(len(published.code) - 1, 0))
-    has = published.code[at_known] == fold.code if len(published.code) else np.zeros(len(fold.code), np.bool_)
+    has = published.code[at_known] == folded.code if len(published.code) else np.zeros(len(folded.code), np.bool_)
     report.windows = int(has.sum())
 
-    due = coder.start_ms(fold.code) + window.size_ms - 1 <= intake.watermark_ms()
-    report.open = int(fold.from_group[~has & ~due].sum())
+    due = coder.start_ms(folded.code) + window.size_ms - 1 <= intake.watermark_ms()
+    report.open = int(folded.from_group[~has & ~due].sum())
     absent = np.flatnonzero(~has & due)
-    report.lost += int(fold.from_group[absent].sum())
+    report.lost += int(folded.from_group[absent].sum())
     # A window whose readings all have earlier windows loses no reading, but is wrong all the same.
-    report.wrong_windows += int((fold.from_group[absent] == 0).sum())
-    problems.add("lost", len(absent), lambda i: f"{words(int(fold.code[absent[i]]))}: due, but never published")
+    report.wrong_windows += int((folded.from_group[absent] == 0).sum())
+    problems.add("lost", len(absent), lambda i: f"{words(int(folded.code[absent[i]]))}: due, but never published")
 
     found = np.flatnonzero(has)
     row = published.row[at_known[found]] if len(found) else np.zeros(0, np.int64)
     actual = columns["count"][row]
-    short = np.maximum(fold.count[found] - actual, 0)
-    lost = np.minimum(short, fold.from_group[found])
-    report.windowed = int((fold.from_group[found] - lost).sum())
+    short = np.maximum(folded.count[found] - actual, 0)
+    lost = np.minimum(short, folded.from_group[found])
+    report.windowed = int((folded.from_group[found] - lost).sum())
     report.lost += int(lost.sum())
-    report.doubled += int(np.maximum(actual - fold.count[found], 0).sum())
-    other_count = np.flatnonzero(actual != fold.count[found])
+    report.doubled += int(np.maximum(actual - folded.count[found], 0).sum())
+    other_count = np.flatnonzero(actual != folded.count[found])
     report.wrong_windows += len(other_count)
     problems.add(
         "wrong",
         len(other_count),
         lambda i: (
-            f"{words(int(fold.code[found[other_count[i]]]))}: count {actual[other_count[i]]}, "
-            f"{fold.count[found[other_count[i]]]} readings belong there"
+            f"{words(int(folded.code[found[other_count[i]]]))}: count {actual[other_count[i]]}, "
+            f"{folded.count[found[other_count[i]]]} readings belong there"
         ),
     )
-    mean, scale = fold.mean[found], np.maximum(np.abs(fold.min[found]), np.abs(fold.max[found]))
+    mean, scale = folded.mean[found], np.maximum(np.abs(folded.min[found]), np.abs(folded.max[found]))
     differs = np.abs(columns["mean"][row] - mean) > _RELATIVE * np.maximum(scale, np.abs(mean))
     for field in ("min", "max", "first", "last", "first_ms", "last_ms"):
-        differs |= columns[field][row] != getattr(fold, field)[found]
-    other_value = np.flatnonzero(differs & (actual == fold.count[found]))
+        differs |= columns[field][row] != getattr(folded, field)[found]
+    other_value = np.flatnonzero(differs & (actual == folded.count[found]))
     report.wrong_windows += len(other_value)
     problems.add(
         "wrong",
         len(other_value),
         lambda i: (
-            f"{words(int(fold.code[found[other_value[i]]]))}: another mean, min, max, first or last than its readings"
+            f"{words(int(folded.code[found[other_value[i]]]))}: another mean, min, max, first or last than its readings"
         ),
     )
-    stray = np.flatnonzero(~np.isin(published.code, fold.code))
+    stray = np.flatnonzero(~np.isin(published.code, folded.code))
     report.doubled += int(columns["count"][published.row[stray]].sum())
     problems.add(
         "doubled",

@@ -16,11 +16,11 @@ class UndeliveredRecords(RuntimeError):  # noqa: N818
     """Records that the broker did not take."""
 
 
-def end_marker(now_ms: int) -> tuple[bytes, list[tuple[str, bytes]]]:
+def end_marker(now_ms: int) -> tuple[bytes, list[tuple[str, str | bytes | None]]]:
     """Value and headers of a marker: event time is now, so all windows that ended well before now are due."""
     value = orjson.dumps({"control": "end-marker", "event_time": now_ms, "meaning": "no reading; moves the watermark"})
     stamp = str(now_ms).encode()
-    headers = [
+    headers: list[tuple[str, str | bytes | None]] = [
         ("content-type", CONTROL_CONTENT_TYPE.encode()),
         ("ingest_timestamp", stamp),
         ("event_timestamp", stamp),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from jobs.broker.clients import make_admin
 from jobs.pipeline.config import Deployment, Topics
@@ -88,6 +95,7 @@ def create_topics(deployment: Deployment, admin: AdminClient | None = None) -> l
         for name, future in admin.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
             if _done(f"topic {name}", future, ignore=KafkaError.TOPIC_ALREADY_EXISTS):
                 made.add(name)
+        _await_leaders(admin, [s for s in specs if s.name in made])
     differences = _differences(admin, [s for s in specs if s.name not in made], existing)
     return [TopicState(s, s.name in made, differences.get(s.name, ())) for s in specs]
 
@@ -122,6 +130,31 @@ def _list(admin: AdminClient) -> dict[str, Any]:
         return dict(admin.list_topics(timeout=_TIMEOUT_S / 3).topics)
     except KafkaException as error:
         raise TopicProblem(f"no answer from Kafka: {error.args[0].str()}") from None
+
+
+def _await_leaders(admin: AdminClient, specs: list[TopicSpec]) -> None:
+    """A topic exists before its partitions have leaders; the next command would fail in between."""
+    asked = {TopicPartition(s.name, p): OffsetSpec.latest() for s in specs for p in range(s.partitions)}  # type: ignore[no-untyped-call]
+    deadline = time.monotonic() + _TIMEOUT_S
+    problem = "no leader yet"
+    while time.monotonic() < deadline:
+        # Asking for the whole list refreshes librdkafka's cache, which would remember for long that there is no leader.
+        known = _list(admin)
+        if all(s.name in known and _is_led(known[s.name].partitions, s.partitions) for s in specs):
+            for partition, future in admin.list_offsets(asked, request_timeout=5).items():
+                try:
+                    future.result(timeout=_TIMEOUT_S)
+                    del asked[partition]
+                except KafkaException as error:
+                    problem = error.args[0].str()
+            if not asked:
+                return
+        time.sleep(0.1)
+    raise TopicProblem(f"topic {next(iter(asked)).topic}: {problem}")
+
+
+def _is_led(partitions: dict[int, Any], count: int) -> bool:
+    return len(partitions) == count and all(p.leader >= 0 for p in partitions.values())
 
 
 def _done(what: str, future: Any, ignore: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,15 +24,19 @@ DEMO = FLINK_CONF / "deployments" / "demo.yaml"
 @click.option("--readings", default=1_050_000, show_default=True, help="Readings to generate.")
 @click.option("--rate", default=9_000, show_default=True, help="Records per second.")
 @click.option("--seed", default=2026, show_default=True, help="Same seed, same readings.")
-def demo(readings: int, rate: int, seed: int) -> None:
+@click.option("--kafka-port", type=int, help="Port of the broker, where 9092 is taken.")
+@click.option("--rest-port", type=int, help="Port of Flink's web interface, where 8081 is taken.")
+def demo(readings: int, rate: int, seed: int, **ports: int | None) -> None:
     """Start the stack and the job, send an hour of hostile readings, watch them, audit them.
 
     The topics of the deployment `demo` are emptied first.
     """
     started = time.monotonic()
     _step("1/5", "broker and cluster")
-    _meridian("up")
+    chosen = [(f"--{name.replace('_', '-')}", str(port)) for name, port in ports.items() if port]
+    _meridian("up", *(word for option in chosen for word in option))
     endpoints = load_endpoints()
+    os.environ["MERIDIAN_KAFKA"] = endpoints.bootstrap_servers  # the deployment's default is port 9092
     rest = FlinkRest(endpoints.rest_url)
     _step("2/5", "fresh topics, and the job")
     _meridian("cancel", "--config", str(DEMO), check=False, quiet=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ _KNOBS = Knobs()
 _SHARE = click.FloatRange(0, 1)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[int]):
     """`30 s`, `5 min`, `2 h`: written as in a deployment file; the blank may be left out."""
 
     name = "duration"
@@ -38,7 +39,7 @@ class Duration(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[int]):
     """An ISO 8601 time (UTC unless it says otherwise), or how long ago: `-2 h`."""
 
     name = "time"
@@ -54,7 +55,7 @@ class Moment(click.ParamType):
         return int(moment.timestamp() * 1000)
 
 
-def _share(name: str, text: str) -> Any:
+def _share(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     flag = "--" + name.replace("_", "-")
     return click.option(flag, name, type=_SHARE, default=getattr(_KNOBS, name), show_default=True, help=text)
 

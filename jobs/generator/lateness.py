@@ -6,7 +6,10 @@ The watermark of a window is the minimum over partitions, so it is never above t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.generator.network import Network
 from jobs.generator.schedule import NO_CLAIM, Block
@@ -39,7 +42,7 @@ class LatenessOracle:
         self._offset_ms = np.array([w.offset_ms for w in first], np.int64)
         self._allowed_ms = np.array([s.allowed_lateness_ms for s in streams], np.int64)
 
-    def judge(self, block: Block) -> np.ndarray:
+    def judge(self, block: Block) -> NDArray[Any]:
         """Codes of `NAMES` for each row, for the first window definition of its stream, as if it were accepted."""
         highest = np.empty(len(block.rows), np.int64)
         for partition in range(len(self._highest_ms)):

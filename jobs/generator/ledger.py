@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from jobs.generator import lateness
 from jobs.generator.network import Network
@@ -55,7 +57,7 @@ class Ledger:
         self.by_reason: dict[str, int] = {}
         self.by_lateness: dict[str, int] = dict.fromkeys(lateness.NAMES, 0)
 
-    def add(self, block: Block, codes: np.ndarray, sent: np.ndarray | None = None) -> None:
+    def add(self, block: Block, codes: NDArray[Any], sent: NDArray[Any] | None = None) -> None:
         """Write a block; `sent` leaves out rows that an interrupted run never sent."""
         keep = np.arange(len(block.rows)) if sent is None else np.flatnonzero(sent)
         rows = block.rows.take(keep)
@@ -109,5 +111,5 @@ class Ledger:
             self._writer.close()
 
 
-def _texts(codes: np.ndarray, names: pa.Array, mask: np.ndarray | None = None) -> pa.DictionaryArray:
+def _texts(codes: NDArray[Any], names: pa.Array, mask: NDArray[Any] | None = None) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int16(), mask=mask), names)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.generator.knobs import Knobs
 from jobs.generator.metrics import Series, make_series, metric_names
@@ -61,20 +63,21 @@ class Network:
     end_ms: int
     stations: tuple[Station, ...]
     series: tuple[Series, ...]
-    station_of: np.ndarray  # series -> station
-    period_ms: np.ndarray  # float64, by series
-    phase_ms: np.ndarray  # float64, by series
-    first_template: np.ndarray  # by series
-    sites_of: np.ndarray  # by series: number of sites
-    template_series: np.ndarray
+    station_of: NDArray[Any]  # series -> station
+    period_ms: NDArray[Any]  # float64, by series
+    phase_ms: NDArray[Any]  # float64, by series
+    first_template: NDArray[Any]  # by series
+    sites_of: NDArray[Any]  # by series: number of sites
+    template_series: NDArray[Any]
     template_site: tuple[Site, ...]
-    template_partition: np.ndarray
+    template_partition: NDArray[Any]
     template_key: tuple[bytes, ...]
     run: str  # in every event id, so that two runs never share one
 
-    def template_at(self, series: np.ndarray, event_ms: np.ndarray) -> np.ndarray:
+    def template_at(self, series: NDArray[Any], event_ms: NDArray[Any]) -> NDArray[Any]:
         """The template of each reading: mobile stations are somewhere else every minute."""
-        return self.first_template[series] + (event_ms // _MOVES_EVERY_MS) % self.sites_of[series]
+        template: NDArray[Any] = self.first_template[series] + (event_ms // _MOVES_EVERY_MS) % self.sites_of[series]
+        return template
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -184,7 +187,7 @@ def _flatten(
     stations: list[Station],
     series: list[Series],
     station_of: list[int],
-    period_ms: np.ndarray,
+    period_ms: NDArray[Any],
     start_ms: int,
     end_ms: int,
     partitions: int,

@@ -10,7 +10,7 @@ from pyproj import Transformer
 
 from udfs.cell import CellAssigner
 from udfs.crs import Locator
-from udfs.reading import Position
+from udfs.reasons import Rejected
 from udfs.rules import BoundingBox, Rules
 
 # Used where a deployment knows no regions: inhabited land in several CRSs' areas of use.
@@ -78,6 +78,7 @@ class Surveyor:
 
     def _site(self, region: str, crs: str, lon: float, lat: float) -> Site:
         lon = (lon + 180.0) % 360.0 - 180.0
+        why = ""
         for candidate in (crs, "EPSG:4326"):
             if candidate == "EPSG:4326":
                 x, y = f"{lon:.6f}", f"{lat:.6f}"
@@ -85,9 +86,10 @@ class Surveyor:
                 east, north = _transformer(candidate).transform(lon, lat)
                 x, y = f"{east:.2f}", f"{north:.2f}"
             place = self._locator.locate_many([(candidate, float(x), float(y), region)])[0]
-            if isinstance(place, Position):
+            if not isinstance(place, Rejected):
                 return Site(region, candidate, x, y, place.lon_deg, place.lat_deg, place.cell)
-        raise ValueError(f"region {region!r}: the deployment's rules refuse ({lon:.4f}°, {lat:.4f}°): {place.message}")
+            why = place.message
+        raise ValueError(f"region {region!r}: the deployment's rules refuse ({lon:.4f}°, {lat:.4f}°): {why}")
 
 
 @lru_cache(maxsize=128)

@@ -6,13 +6,14 @@ A good reading is one `%` of bytes and seven headers, since a generator that is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from jobs.generator.draft import Draft
 from jobs.generator.network import Network, Station, TimeFormat
-from jobs.generator.poison import Draft
 from jobs.generator.schedule import CONFLICT, FIRST_POISON, RESERIALISED, Block, Kinds
 from udfs.avro_encoding import encode_confluent, encode_single_object
 from udfs.rules import Rules
@@ -23,7 +24,8 @@ _JSON_TYPE = b"application/json"
 
 
 # value, key, partition, headers: what `Producer.produce` takes. A plain tuple, since a named one costs a tenth more.
-Message = tuple[bytes | None, bytes, int, list[tuple[str, bytes]]]
+Headers = list[tuple[str, str | bytes | None]]
+Message = tuple[bytes | None, bytes, int, Headers]
 
 
 class _Plan(NamedTuple):
@@ -56,7 +58,7 @@ class Renderer:
         self._foreign = np.array([s.foreign for s in stations])
         self._id_prefix = f"g-{network.run}-".encode()
 
-    def render(self, block: Block, keep: np.ndarray, now_ms: int) -> Iterator[Message]:
+    def render(self, block: Block, keep: NDArray[Any], now_ms: int) -> Iterator[Message]:
         """Render the rows at the indices `keep`.
 
         Parameters
@@ -89,6 +91,7 @@ class Renderer:
                 value += 7 * plan.step
             slots = (prefix, number, value, time) if plan.with_id else (value, time)
             body = (plan.form if kind != RESERIALISED else plan.other_form) % slots
+            headers: Headers
             if is_foreign:
                 headers = [(SEQ_HEADER, b"%d" % seq)]
             else:
@@ -100,7 +103,7 @@ class Renderer:
                 ]
             yield body, plan.key, partition, headers
 
-    def _times(self, series: np.ndarray, event_ms: np.ndarray) -> list[object]:
+    def _times(self, series: NDArray[Any], event_ms: NDArray[Any]) -> list[object]:
         times: list[object] = (event_ms * self._multiplier[series] // self._divisor[series]).tolist()
         text = np.flatnonzero(self._is_text[series])
         local = (event_ms[text] + self._offset_ms[series[text]]).astype("M8[ms]")

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.generator import poison
 from jobs.generator.knobs import Knobs
 from jobs.generator.network import Clock, Network
+from udfs.reasons import Reason
 from udfs.rules import Rules
 
 _BLOCK_READINGS = 100_000
@@ -27,16 +30,16 @@ NO_CLAIM = -(2**62)  # of a record that moves no watermark
 class Rows:
     """Records as columns; `number` is the reading, shared by a record and its repeats."""
 
-    number: np.ndarray
-    arrival_ms: np.ndarray
-    event_ms: np.ndarray
-    series: np.ndarray
-    template: np.ndarray
-    kind: np.ndarray
-    value: np.ndarray
-    repeated: np.ndarray  # the original of records still to come
+    number: NDArray[Any]
+    arrival_ms: NDArray[Any]
+    event_ms: NDArray[Any]
+    series: NDArray[Any]
+    template: NDArray[Any]
+    kind: NDArray[Any]
+    value: NDArray[Any]
+    repeated: NDArray[Any]  # the original of records still to come
 
-    def take(self, index: np.ndarray) -> Rows:
+    def take(self, index: NDArray[Any]) -> Rows:
         return Rows(*(getattr(self, f.name)[index] for f in fields(Rows)))
 
     @staticmethod
@@ -53,9 +56,9 @@ class Block:
 
     first_seq: int
     rows: Rows
-    partition: np.ndarray
-    original_seq: np.ndarray  # -1: the row repeats nothing
-    claimed_ms: np.ndarray  # event time by which the row may move its partition's watermark, or NO_CLAIM
+    partition: NDArray[Any]
+    original_seq: NDArray[Any]  # -1: the row repeats nothing
+    claimed_ms: NDArray[Any]  # event time by which the row may move its partition's watermark, or NO_CLAIM
 
 
 class Kinds:
@@ -67,7 +70,7 @@ class Kinds:
         limit = rules.limits.max_body_bytes
         sizes = [limit + 1, max(limit + 1, 10_000_000)]
         self.oversized = tuple(
-            poison.Poison(f"body-{size}", poison.Reason.BODY_TOO_LARGE, poison.oversized(size)) for size in sizes
+            poison.Poison(f"body-{size}", Reason.BODY_TOO_LARGE, poison.oversized(size)) for size in sizes
         )
         self.poisons = (*self.mixed, *self.clocks, *self.oversized)
         series = [network.series[i] for i in network.template_series]
@@ -174,7 +177,7 @@ class Schedule:
             repeated=np.zeros(len(series), np.bool_),
         )
 
-    def _delay_ms(self, count: int, rng: np.random.Generator) -> np.ndarray:
+    def _delay_ms(self, count: int, rng: np.random.Generator) -> NDArray[Any]:
         knobs = self.knobs
         delay = rng.exponential(300.0, count)
         draw = rng.random(count)
@@ -185,7 +188,7 @@ class Schedule:
         delay[beyond] += rng.uniform(self._ooo_ms, longest, int(beyond.sum()))
         return delay.astype(np.int64)
 
-    def _spoil(self, kind: np.ndarray, template: np.ndarray, rng: np.random.Generator) -> None:
+    def _spoil(self, kind: NDArray[Any], template: NDArray[Any], rng: np.random.Generator) -> None:
         rows = np.flatnonzero((kind == GOOD) & (rng.random(len(kind)) < self.knobs.poison))
         fits, count = self.kinds.fits, len(self.kinds.mixed)
         turn = (self._poison_turn + np.arange(len(rows))) % count

@@ -67,6 +67,8 @@ def write_deployment(path: Path, name: str, base: Path = DEMO, **changes: Any) -
     """A deployment of that name with topics of its own, made from `base` by replacing top-level keys."""
     document = yaml.safe_load(base.read_text())
     document.update(name=name, topics={t: {"name": f"{name}.{t}", "partitions": 4} for t in TOPICS})
+    for schema in document.get("avro", {}).get("schemas", []):
+        schema["file"] = str((base.parent / schema["file"]).resolve())
     document.update(changes)
     path.write_text(yaml.safe_dump(document))
     return path
@@ -87,10 +89,10 @@ def wait_until_running(stack: Stack, job_id: str) -> None:
     wait_for(lambda: stack.rest.vertices_running(job_id), 90, f"all tasks of job {job_id} run")
 
 
-def restarts(stack: Stack, job_id: str) -> int:
-    """How often the job was restarted, as Flink counts it."""
-    metric = stack.rest.get(f"/jobs/{job_id}/metrics?get=numRestarts")
-    return int(metric[0]["value"]) if metric else 0
+def failures(stack: Stack, job_id: str) -> list[str]:
+    """The failures that Flink restarted the job for, as it remembers them."""
+    entries = stack.rest.get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+    return [entry["exceptionName"] for entry in entries]
 
 
 def members(stack: Stack, text: str) -> list[psutil.Process]:
@@ -162,3 +164,29 @@ def committed(stack: Stack, topic: str) -> list[Any]:
         return values
     finally:
         consumer.close()
+
+
+def envelope(sensor: str, time_ms: int, partition: int = 0, value: float = 20.0, **fields: Any) -> Record:
+    """A reading as the bridges send it, with all headers; `fields` replace or add fields of the value."""
+    reading = {
+        "event_id": f"{sensor}-{time_ms}",
+        "sensor_id": sensor,
+        "region": "grampian",
+        "metric": "air_temperature",
+        "value": value,
+        "unit": "degC",
+        "event_time": time_ms,
+        "x": -2.1,
+        "y": 57.15,
+        "crs": "EPSG:4326",
+        **fields,
+    }
+    headers = {
+        "sensor_id": sensor,
+        "ingest_timestamp": str(time.time_ns() // 1_000_000),
+        "event_timestamp": str(time_ms),
+        "crs_source": "EPSG:4326",
+        "payload_version": "1",
+        "content-type": "application/json",
+    }
+    return Record(json.dumps(reading).encode(), b"grampian", partition, tuple(headers.items()))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tests.support.shards import DictStore
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord, shard_of
 from udfs.deduplicate import Deduplicator
 from udfs.event_time import normalise_event_time
@@ -19,20 +20,6 @@ from udfs.outputs import Outputs
 from udfs.reasons import Rejected
 from udfs.rules import Rules
 from udfs.window import Windowed, Windows
-
-
-class DictStore:
-    def __init__(self) -> None:
-        self._data: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self._data.get(key)
-
-    def put(self, key: str, value: bytes) -> None:
-        self._data[key] = value
-
-    def remove(self, key: str) -> None:
-        self._data.pop(key, None)
 
 
 @dataclass

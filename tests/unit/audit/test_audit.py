@@ -202,6 +202,12 @@ def test_a_late_record_twice_is_doubled(run: GeneratedRun, records: Records) -> 
     assert figures(audit(run, records)) == (0, 1, 0)
 
 
+def test_a_late_record_must_state_its_lateness_and_all_missed_windows(run: GeneratedRun, records: Records) -> None:
+    change(records["late_events"], 0, lateness_ms=1)
+    change(records["late_events"], 1, missed_windows=[])
+    assert figures(audit(run, records)) == (0, 0, 2)
+
+
 def test_a_late_record_that_never_came_shows_as_a_lost_reading(run: GeneratedRun, records: Records) -> None:
     del records["late_events"][0]
     report = audit(run, records)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from jobs.generator import poison
+from jobs.generator.draft import Draft
 from jobs.generator.network import make_network
 from tests.support.generated import KNOBS, NOW_MS, PARTITIONS, RULES, TOPIC
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord
@@ -15,10 +16,11 @@ from udfs.frame import decode_frame
 from udfs.reasons import Reason
 
 NETWORK = make_network(RULES, replace(KNOBS, mobile=0), PARTITIONS, NOW_MS)
+ALIGNER = Aligner(RULES, TOPIC)
 CLOCKS = (poison.CLOCK_1970, poison.CLOCK_2100)
 
 
-def draft(template: int, rules=RULES) -> poison.Draft:
+def draft(template: int, rules=RULES) -> Draft:
     site, series = NETWORK.template_site[template], NETWORK.series[NETWORK.template_series[template]]
     event_ms = NETWORK.start_ms + 1_234
     fields = {
@@ -43,13 +45,13 @@ def draft(template: int, rules=RULES) -> poison.Draft:
         "content-type": b"application/json",
     }
     box = dict(rules.position.regions)[site.region]
-    return poison.Draft(fields, headers, series, site, box, rules, event_ms, NOW_MS)
+    return Draft(fields, headers, series, site, box, rules, event_ms, NOW_MS)
 
 
-def fate(spoilt: poison.Draft) -> str:
+def fate(spoilt: Draft) -> str:
     headers = tuple(spoilt.headers.get(name) for name in ENVELOPE_HEADERS)
     record = RawRecord(spoilt.serialised(), b"k", 0, 0, NOW_MS, headers)
-    [(_, data)] = Aligner(RULES, TOPIC).align([record])
+    [(_, data)] = ALIGNER.align([record])
     frame = decode_frame(data)
     return "accepted" if frame.accepted else orjson.loads(frame.invalid[0][2])["reason"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_sequence_numbers_have_no_gap_across_blocks() -> None:
     _, schedule = plan(knobs=replace(KNOBS, readings=250_000))
     blocks = list(schedule)
     assert len(blocks) > 1
-    for one, following in zip(blocks, blocks[1:], strict=False):
+    for one, following in pairwise(blocks):
         assert following.first_seq == one.first_seq + len(one.rows)
 
 

@@ -148,6 +148,20 @@ def test_an_id_is_remembered_until_the_watermark_has_passed_its_bucket_by_the_tt
         assert shard.fate == ([(1, False)], [(2, 1)], [])
 
 
+@pytest.mark.parametrize(("watermark_ms", "beyond"), [(109, False), (110, True)])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_reading_never_seen_is_marked_when_its_bucket_could_have_been_forgotten(
+    watermark_ms: int, beyond: bool, restarted: bool
+) -> None:
+    shard = DedupShard(RULE)
+    shard.advance(watermark_ms)
+    shard.add(reading(watermark_ms, offset=1))
+    if restarted:
+        shard.restart()
+    shard.add(reading(5, offset=2))
+    assert shard.unique == [(1, False), (2, beyond)]
+
+
 def test_a_longer_ttl_does_not_bring_back_what_was_forgotten() -> None:
     """It would pass as never seen, unmarked."""
     shard = DedupShard(RULE)

@@ -1,0 +1,109 @@
+"""Rows of a file as dicts of texts, with their line numbers."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from jobs.replay.mapping import File, Mapping, Stations
+
+
+class BadRow(ValueError):  # noqa: N818
+    """A row that gives no reading; one line for a person."""
+
+
+class Row(NamedTuple):
+    """`cells` is None where the line itself cannot be read; `problem` then says why."""
+
+    line: int
+    cells: dict[str, Any] | None
+    problem: str = ""
+
+
+def read_rows(path: Path, mapping: Mapping, base: Path) -> Iterator[Row]:
+    """Read a file row by row, with the columns of the station table joined.
+
+    Parameters
+    ----------
+    base : folder of the mapping file, which the station table is relative to.
+    """
+    stations = None if mapping.stations is None else _read_stations(mapping.stations, base)
+    with _open(path, mapping.file.encoding) as stream:
+        rows = _ndjson(stream) if mapping.file.format == "ndjson" else _table(stream, mapping.file)
+        for row in rows:
+            if row.cells is not None and stations is not None and mapping.stations is not None:
+                row = _join(row, mapping.stations, stations)
+            yield row
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding=encoding, newline="")
+    return path.open(encoding=encoding, newline="")
+
+
+def _ndjson(stream: IO[str]) -> Iterator[Row]:
+    for line, text in enumerate(stream, 1):
+        if not text.strip():
+            continue
+        try:
+            cells = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            yield Row(line, None, f"no JSON: {error}")
+            continue
+        yield Row(line, cells) if isinstance(cells, dict) else Row(line, None, "the JSON value is no object")
+
+
+def _table(stream: IO[str], file: File) -> Iterator[Row]:
+    names = file.columns or None
+    for line, cells in _split(stream, file):
+        if line <= file.skip_lines or not cells:
+            continue
+        is_comment = bool(file.comments) and cells[0].startswith(str(file.comments))
+        if names is None:
+            if is_comment:
+                cells = [cells[0][len(file.comments or "") :], *cells[1:]]
+            names = [c.strip() for c in (cells if cells[0] else cells[1:])]
+            continue
+        if is_comment:
+            continue
+        if len(cells) != len(names):
+            yield Row(line, None, f"{len(cells)} columns, the header has {len(names)}")
+            continue
+        yield Row(line, dict(zip(names, (c.strip() for c in cells), strict=True)))
+
+
+def _split(stream: IO[str], file: File) -> Iterator[tuple[int, list[str]]]:
+    if file.format == "whitespace":
+        for line, text in enumerate(stream, 1):
+            yield line, text.split()
+        return
+    reader = csv.reader(stream, delimiter=file.separator)
+    for cells in reader:
+        yield reader.line_num, cells
+
+
+def _read_stations(table: Stations, base: Path) -> dict[str, dict[str, Any]]:
+    with _open(base / table.file, "utf-8") as stream:
+        rows = csv.DictReader(stream, delimiter=table.separator)
+        if table.key not in (rows.fieldnames or ()):
+            raise BadRow(f"{table.file}: no column {table.key!r}")
+        # A station that is listed twice keeps its first position.
+        found: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            found.setdefault(str(row.pop(table.key)).strip(), row)
+        return found
+
+
+def _join(row: Row, table: Stations, stations: dict[str, dict[str, Any]]) -> Row:
+    assert row.cells is not None
+    key = row.cells.get(table.column)
+    station = None if key is None else stations.get(str(key))
+    if station is None:
+        return Row(row.line, None, f"station {key!r} is not in {table.file}")
+    return Row(row.line, {**station, **row.cells})

@@ -1,0 +1,91 @@
+"""A bad deployment file is refused with lines that name the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from jobs.pipeline.config import Deployment
+from jobs.pipeline.deployment_file import InvalidDeployment, load_deployment
+
+DEMO = Path(__file__).resolve().parents[3] / "flink-conf" / "deployments" / "demo.yaml"
+STREAM = {"name": "air", "metrics": ["air_*"], "unit": "degC", "windows": [{"name": "5min", "size": "5 min"}]}
+SMALLEST: dict[str, Any] = {"name": "small", "streams": [STREAM]}
+
+
+def load(tmp_path: Path, document: Any, **environment: str) -> Deployment:
+    path = tmp_path / "deployment.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    return load_deployment(path, environment)
+
+
+def test_the_demo_is_valid_and_the_smallest_deployment_has_defaults_for_the_rest(tmp_path: Path) -> None:
+    assert load_deployment(DEMO, {}).name == "demo"
+    rules = load(tmp_path, SMALLEST).rules()
+    assert rules.streams[0].windows[0].slide_ms == rules.streams[0].windows[0].size_ms == 300_000
+    assert (rules.dedup.ttl_ms, rules.time.max_future_ms, rules.shards) == (86_400_000, 60_000, 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"colour": "blue"}, "colour = 'blue': unknown key"),
+        ({"time": {"out_of_orderness": 30}}, "time.out_of_orderness = 30: a duration is a whole number and a unit"),
+        ({"time": {"out_of_orderness": "-5 s"}}, "time.out_of_orderness = '-5 s'"),
+        ({"position": {"target_crs": "EPSG:0"}}, "position.target_crs = 'EPSG:0'"),
+        ({"position": {"regions": {"r": [10, 60, 5, 50]}}}, "position.regions: r: [west, south, east, north]"),
+        ({"cell": {"scheme": "grid", "grid_m": 0}}, "cell.grid_m = 0"),
+        ({"cell": {"scheme": "hexes"}}, "cell.scheme = 'hexes': Input should be 'region', 'grid' or 'h3'"),
+        ({"dedup": {"ttl": "1 h", "bucket": "2 h"}}, "dedup: bucket: from '1 s' up to the ttl"),
+        ({"streams": []}, "streams: List should have at least 1 item"),
+        ({"streams": [STREAM, STREAM]}, "streams: each name once"),
+        ({"streams": [STREAM, {**STREAM, "name": "b", "metrics": ["air_x"]}]}, "b never gets 'air_x', air takes it"),
+        ({"streams": [{**STREAM, "unit": "furlongz"}]}, "streams.0.unit = 'furlongz'"),
+        ({"streams": [{**STREAM, "time_zone": "Europe/Atlantis"}]}, "streams.0.time_zone = 'Europe/Atlantis'"),
+        ({"streams": [{**STREAM, "valid": [5, 1]}]}, "valid: [lowest, highest]"),
+        ({"streams": [{**STREAM, "delivery": "maybe"}]}, "streams.0.delivery = 'maybe'"),
+        (
+            {"streams": [{**STREAM, "windows": [{"name": "w", "size": "5 min", "slide": "10 min"}]}]},
+            "slide: above 0 and up to 5 min",
+        ),
+        ({"topics": {"raw": {"name": "same"}, "aligned": {"name": "same"}}}, "topics: each stream of records"),
+        ({"parallelism": 64}, "parallelism: up to the number of shards (32)"),
+        ({"avro": {"schemas": [{"id": 1, "file": "absent.avsc"}]}}, "absent.avsc: No such file"),
+        ({"name": "Demo Nr 1"}, "name = 'Demo Nr 1'"),
+    ],
+)
+def test_each_mistake_is_named_with_its_key(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InvalidDeployment) as refused:
+        load(tmp_path, SMALLEST | change)
+    assert expected in str(refused.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDeployment) as refused:
+        load(tmp_path, SMALLEST | {"colour": 1, "cell": {"grid_m": -1}})
+    assert len(str(refused.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "a: [", "just text"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidDeployment):
+        load(tmp_path, text)
+
+
+def test_secrets_come_from_the_environment_and_an_unset_one_is_named(tmp_path: Path) -> None:
+    document = SMALLEST | {"kafka": {"properties": {"sasl.password": "${KAFKA_PASSWORD}"}}}
+    assert load(tmp_path, document, KAFKA_PASSWORD="s3cret").kafka.properties["sasl.password"] == "s3cret"
+    with pytest.raises(InvalidDeployment, match="KAFKA_PASSWORD"):
+        load(tmp_path, document)
+
+
+def test_the_published_schema_accepts_the_demo_and_refuses_unknown_keys() -> None:
+    schema = Deployment.model_json_schema()
+    document = yaml.safe_load(DEMO.read_text())
+    jsonschema.validate(document, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document | {"colour": "blue"}, schema)
