@@ -166,7 +166,8 @@ class Outputs:
             "max_event_time_ms": aggregate.last_ms,
             "emitted_at_ms": time.time_ns() // 1_000_000,
         }
-        key = f"{window.name}/{aggregate.key}/{aggregate.metric}".encode()
+        # A JSON list, because sensor ids and metrics may hold any separator; compaction keeps one record per key.
+        key = orjson.dumps([*window, aggregate.key, aggregate.metric])
         sink = self._sink_names.get((Kind.WINDOWS, window.stream), Kind.WINDOWS.value)
         self._add(sink, key, orjson.dumps(record))
 

@@ -12,55 +12,63 @@ from pyflink.table import DataTypes, Schema, TableDescriptor
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.kafka_options import common_options
 from udfs.align import ENVELOPE_HEADERS
-from udfs.event_time import MICROSECONDS_BELOW, MILLISECONDS_BELOW, SECONDS_BELOW
 
-# The header decides; a foreign producer without it is read by its value. TRY_CAST gives NULL for what is no number.
-_HEADER_MS = "TRY_CAST(CAST(headers['event_timestamp'] AS STRING) AS BIGINT)"
-_VALUE_TEXT = "JSON_VALUE(CAST(`value` AS STRING), '$.event_time')"
+# No expression can be given a name in a table's watermark, and each mention of one is evaluated anew. So the usual case
+# comes first and is cheap, and what has to parse JSON (microseconds a record) is mentioned as seldom as can be.
+# TRY_CAST and JSON_VALUE give NULL for what cannot be read; a NULL claim moves nothing.
+_BODY = "CAST(`value` AS STRING)"
+_TIME = f"JSON_VALUE({_BODY}, '$.event_time')"
+_HEADER = "CAST(headers['event_timestamp'] AS STRING)"
+_HEADER_MS = f"TRY_CAST({_HEADER} AS BIGINT)"
+_HEADER_SECONDS = f"SUBSTRING({_HEADER} FROM 1 FOR CHAR_LENGTH({_HEADER}) - 3)"
+_IS_NO_JSON = f"LEFT(LTRIM({_BODY}), 1) <> '{{'"  # Avro, or what decode refuses
 
-# Bands of magnitude as in udfs.event_time: seconds, milliseconds, microseconds, nanoseconds.
-_NUMBER = f"TRY_CAST({_VALUE_TEXT} AS DOUBLE)"
-_NUMBER_MS = f"""CAST(CASE
-    WHEN ABS({_NUMBER}) < {SECONDS_BELOW} THEN {_NUMBER} * 1e3
-    WHEN ABS({_NUMBER}) < {MILLISECONDS_BELOW} THEN {_NUMBER}
-    WHEN ABS({_NUMBER}) < {MICROSECONDS_BELOW} THEN {_NUMBER} / 1e3
-    ELSE {_NUMBER} / 1e6 END AS BIGINT)"""
+# The bands of udfs.event_time (below 1e11 seconds, 1e14 milliseconds, 1e17 microseconds) as a power of a thousand.
+_NUMBER = f"TRY_CAST({_TIME} AS DOUBLE)"
+_NUMBER_MS = f"CAST({_NUMBER} * 1e3 / POWER(1e3, GREATEST(0, FLOOR((LOG10(ABS({_NUMBER})) - 8) / 3))) AS BIGINT)"
 
-# ISO 8601 with Z or an offset; a naive text gives NULL: it moves nothing, since only Python knows the stream's zone.
-_ZONE = r"([Zz]|[+-][0-9]{2}:?[0-9]{2})$"
-_LOCAL = f"TRY_CAST(REPLACE(REGEXP_REPLACE({_VALUE_TEXT}, '{_ZONE}', ''), 'T', ' ') AS TIMESTAMP(3))"
-_SIGN = f"CASE WHEN REGEXP({_VALUE_TEXT}, '-[0-9]{{2}}:?[0-9]{{2}}$') THEN -1 ELSE 1 END"
-_OFFSET = f"REGEXP_EXTRACT({_VALUE_TEXT}, '[+-]([0-9]{{2}}):?([0-9]{{2}})$', "
-_OFFSET_MS = (
-    f"(COALESCE(TRY_CAST({_OFFSET} 1) AS BIGINT), 0) * 3600000 + COALESCE(TRY_CAST({_OFFSET} 2) AS BIGINT), 0) * 60000)"
-)
-_ISO_MS = f"""CASE WHEN REGEXP({_VALUE_TEXT}, '{_ZONE}') THEN
-    TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', {_LOCAL}) * CAST(1000 AS BIGINT)
-    + EXTRACT(MILLISECOND FROM {_LOCAL})
-    - ({_SIGN}) * {_OFFSET_MS}
-    END"""
-CLAIMED_MS = f"""CASE
-    WHEN headers['event_timestamp'] IS NOT NULL THEN {_HEADER_MS}
-    WHEN {_NUMBER} IS NOT NULL THEN {_NUMBER_MS}
-    ELSE {_ISO_MS} END"""
+# ISO 8601 down to the second; without Z or an offset only Python knows the zone.
+_DATE = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]"
+_NAIVE = f"^{_DATE}(:[0-5][0-9]([.,][0-9]+)?)?$"
+_AWARE = f"^{_DATE}:[0-5][0-9]([.,][0-9]+)?([Zz]|[+-][0-9]{{2}}:?[0-9]{{2}})$"
+_PLAIN = f"REGEXP_REPLACE(UPPER(REPLACE({_TIME}, ' ', 'T')), '[.,][0-9]+|:(?=[0-9]{{2}}$)', '')"
+_IS_AWARE = f"REGEXP({_TIME}, '{_AWARE}')"
+_ISO_MS = f"UNIX_TIMESTAMP({_PLAIN}, 'yyyy-MM-dd''T''HH:mm:ssXX') * 1000"
+
+# A header that contradicts its value by a second or more makes the reading invalid and must not move the watermark.
+# An epoch in any unit begins with the header's seconds. Without a time to compare with, the header stands alone.
+_IS_BELIEVED = f"""POSITION({_HEADER_SECONDS} IN {_BODY}) > 0
+    OR {_IS_NO_JSON}
+    OR REGEXP(COALESCE({_TIME}, '2000-01-01T00:00'), '{_NAIVE}')
+    OR CASE WHEN {_IS_AWARE} THEN {_ISO_MS} = {_HEADER_MS} / 1000 * 1000 ELSE FALSE END"""
+_VALUE_MS = f"CASE WHEN {_IS_AWARE} THEN {_ISO_MS} ELSE {_NUMBER_MS} END"
 APPEND_MS = (
     "(EXTRACT(EPOCH FROM append_time) * CAST(1000 AS BIGINT) + CAST(EXTRACT(MILLISECOND FROM append_time) AS BIGINT))"
 )
 
 
+def claimed_ms(latest_ms: str) -> str:
+    """The event time that a raw record claims, in epoch ms, as SQL; NULL for none, a broken or a too late one.
+
+    Parameters
+    ----------
+    latest_ms : SQL of the latest time to believe.
+    """
+    return f"""CASE
+        WHEN headers['event_timestamp'] IS NULL THEN CASE WHEN {_VALUE_MS} <= {latest_ms} THEN {_VALUE_MS} END
+        WHEN {_HEADER_MS} <= {latest_ms} AND ({_IS_BELIEVED}) THEN {_HEADER_MS}
+        END"""
+
+
 def raw_table(deployment: Deployment) -> TableDescriptor:
     """Describe the raw topic.
 
-    The watermark is `max event time - out-of-orderness - 1 ms` over the times that pass the guard: from the floor, up
-    to `max_future` ahead of Kafka's append time, not older than the longest `max_age`. The guard measures against the
-    append time because a foreign clock can forge the ingest header. A NULL watermark expression moves nothing.
+    The watermark is `max event time - out-of-orderness - 1 ms` over the times that pass the guard: up to `max_future`
+    ahead of Kafka's append time, since a foreign clock can forge the ingest header. Times that are too old pass: they
+    are below the maximum, and so move nothing. A NULL watermark expression moves nothing either. The append time is the
+    time attribute's column only because one is needed: readings carry their own times in frames.
     """
-    time = deployment.time
-    oldest_ms = max(s.max_age for s in deployment.streams)
-    guard = (
-        f"claimed_ms >= {time.floor} AND claimed_ms <= append_ms + {time.max_future} "
-        f"AND claimed_ms >= append_ms - {oldest_ms}"
-    )
+    claimed = claimed_ms(f"{APPEND_MS} + {deployment.time.max_future}")
     schema = (
         Schema.new_builder()
         .column("value", DataTypes.BYTES())
@@ -70,12 +78,7 @@ def raw_table(deployment: Deployment) -> TableDescriptor:
         .column_by_metadata("partition", DataTypes.INT(), "partition", True)
         .column_by_metadata("offset", DataTypes.BIGINT(), "offset", True)
         .column_by_expression("append_ms", APPEND_MS)
-        .column_by_expression("claimed_ms", CLAIMED_MS)
-        .column_by_expression("rowtime", f"TO_TIMESTAMP_LTZ(COALESCE({CLAIMED_MS}, {APPEND_MS}), 3)")
-        .watermark(
-            "rowtime",
-            f"CASE WHEN {guard} THEN TO_TIMESTAMP_LTZ(claimed_ms - {time.out_of_orderness + 1}, 3) END",
-        )
+        .watermark("append_time", f"TO_TIMESTAMP_LTZ({claimed} - {deployment.time.out_of_orderness + 1}, 3)")
         .build()
     )
     descriptor = TableDescriptor.for_connector("kafka").schema(schema)

@@ -112,7 +112,7 @@ class ReferenceJob:
                     continue
                 last = timer
                 if shard.deduplicator is not None:
-                    shard.deduplicator.expire(shard.store, timer)
+                    shard.timers.extend(shard.deduplicator.expire(shard.store, timer))
                 self._windowed(shard, shard.windows.advance(shard.store, timer))
                 heapq.heapify(shard.timers)
         self._publish()

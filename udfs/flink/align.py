@@ -10,6 +10,7 @@ from pyflink.table import DataTypes
 from pyflink.table.udf import ScalarFunction, udf
 
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord
+from udfs.flink.garbage import calm_garbage_collector
 from udfs.rules import Rules
 
 FRAME_TYPE = DataTypes.ROW([DataTypes.FIELD("shard", DataTypes.INT()), DataTypes.FIELD("frame", DataTypes.BYTES())])
@@ -29,6 +30,7 @@ class AlignBatch(ScalarFunction):
 
     def open(self, function_context: Any) -> None:
         self._aligner = Aligner(self._rules, self._topic)
+        calm_garbage_collector()
 
     def eval(self, batch: pd.DataFrame) -> pd.DataFrame:
         assert self._aligner is not None

@@ -11,6 +11,7 @@ from pyflink.datastream.state import MapState, MapStateDescriptor
 
 from udfs.align import shard_of
 from udfs.deduplicate import Deduplicator
+from udfs.flink.garbage import calm_garbage_collector
 from udfs.frame import Accepted, Frame, decode_frame, encode_frame
 from udfs.metric_names import ALIGNED, COUNTERS, DUPLICATES, INVALID, LATE, REVISIONS, WINDOW_RESULTS
 from udfs.outputs import Outputs
@@ -64,6 +65,7 @@ class _ShardFunction(KeyedProcessFunction):
         self._topic = topic
 
     def open(self, runtime_context: RuntimeContext) -> None:
+        calm_garbage_collector()
         descriptor = MapStateDescriptor("shard", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
         self._store = ShardStore(runtime_context.get_map_state(descriptor))
         self._outputs = Outputs(self._rules, self._topic)
@@ -135,7 +137,7 @@ class DeduplicateAndWindow(_ShardFunction):
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         deduplicator, windows = self._of(ctx.get_current_key())
-        deduplicator.expire(self._store, timestamp)
+        self._register(deduplicator.expire(self._store, timestamp), ctx)
         self._publish_windowed(windows.advance(self._store, timestamp), ctx)
         yield from self._rows()
 
