@@ -71,7 +71,7 @@ class FlinkRest:
             return "no exception recorded"
         lines = [line for line in entries[0]["stacktrace"].splitlines() if line and not line.startswith("\t")]
         causes = [line for line in lines if line.startswith("Caused by:")] or lines
-        return causes[-1].removeprefix("Caused by: ")[:500]
+        return str(causes[-1]).removeprefix("Caused by: ")[:500]
 
     def cancel(self, job_id: str) -> None:
         self._call("PATCH", f"/jobs/{job_id}?mode=cancel")
