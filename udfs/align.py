@@ -33,6 +33,7 @@ ENVELOPE_HEADERS = (
     "payload_version",
     "content-type",
 )
+MAX_KEY_BYTES = 1_024  # it becomes the key of what is published
 CONTROL_CONTENT_TYPE = "application/vnd.meridian.control+json"
 
 
@@ -123,6 +124,8 @@ class Aligner:
         return [(shard, encode_frame(frame)) for shard, frame in frames.items()]
 
     def _read(self, record: RawRecord) -> _Candidate | None:
+        if record.key is not None and len(record.key) > MAX_KEY_BYTES:
+            raise Rejected(Reason.BROKEN_HEADER, f"the key has {len(record.key)} bytes, more than {MAX_KEY_BYTES}")
         headers = read_headers(*record.headers[:6])
         if headers.content_type == CONTROL_CONTENT_TYPE:
             return None
@@ -163,7 +166,7 @@ class Aligner:
         frame = frames.get(shard)
         if frame is None:
             frame = frames[shard] = Frame(accepted=[], invalid=[])
-        frame.invalid.append((rejected.reason.value, record.key or b"", letter))
+        frame.invalid.append((rejected.reason.value, (record.key or b"")[:MAX_KEY_BYTES], letter))
 
 
 def _unexpected(error: Exception) -> Rejected:

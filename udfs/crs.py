@@ -22,7 +22,7 @@ from udfs.rules import BoundingBox, PositionRule
 Key = tuple[str, float, float, str]  # crs, x, y, region
 Place = Position | Rejected
 
-_SOURCES = 64  # CRSs whose operations are kept; one takes up to a few dozen PROJ objects
+_SOURCES = 512  # CRSs whose operations are kept; one takes up to a few dozen PROJ objects
 _UNKNOWN = 1_024  # texts that are known to name no CRS
 _NULL_ISLAND_DEG = 1e-6  # 0.1 m
 _ROUND_TRIP_M = 1.0
@@ -115,7 +115,7 @@ class Locator:
         for text, group in by_crs.items():
             source = self._source(text)
             batch = list(group)
-            new = [source] * len(batch) if isinstance(source, Rejected) else self._locate(source, batch)
+            new = [source] * len(batch) if isinstance(source, Rejected) else self._locate_or_refuse(source, batch)
             found.update(zip(batch, new, strict=True))
         for index in missing:
             places[index] = found[keys[index]]
@@ -134,8 +134,8 @@ class Locator:
             return refused
         try:
             source = _Source(text, self._target, self._geographic, self._tolerance_deg)
-        except ValueError as error:
-            refused = Rejected(Reason.UNKNOWN_CRS, str(error))
+        except Exception as error:  # PROJ knows many texts that it then cannot use, and says so in many ways
+            refused = Rejected(Reason.UNKNOWN_CRS, str(error) or type(error).__name__)
             if len(self._unknown) >= _UNKNOWN:
                 self._unknown.clear()
             if len(text) <= MAX_CRS_LENGTH:
@@ -145,6 +145,14 @@ class Locator:
             self._sources.pop(next(iter(self._sources)))
         self._sources[text] = source
         return source
+
+    def _locate_or_refuse(self, source: _Source, keys: list[Key]) -> list[Place]:
+        """No CRS, however odd, may take the other readings of its batch with it."""
+        try:
+            return self._locate(source, keys)
+        except Exception as error:
+            message = f"{keys[0][0][:80]!r} cannot be transformed: {error or type(error).__name__}"
+            return [Rejected(Reason.TRANSFORM_FAILED, message)] * len(keys)
 
     def _locate(self, source: _Source, keys: list[Key]) -> list[Place]:
         given = np.array([(key[1], key[2]) for key in keys], np.float64)

@@ -11,6 +11,8 @@ import orjson
 
 from udfs.reasons import Reason
 
+_ENVELOPE_LIMIT = 8_192  # bytes kept of the key and of each header; Kafka bounds only their sum with the value
+
 
 class Source(NamedTuple):
     """Where the raw record lies, with its broker append time."""
@@ -54,18 +56,24 @@ def dead_letter(
         "partition": source.partition,
         "offset": source.offset,
         "append_time_ms": source.append_time_ms,
-        "key_base64": _base64(key),
-        "headers": None if headers is None else {n: _base64(v) for n, v in headers.items() if v is not None},
+        "key_base64": _base64(key and key[:_ENVELOPE_LIMIT]),
+        "headers": None
+        if headers is None
+        else {n: _base64(v[:_ENVELOPE_LIMIT]) for n, v in headers.items() if v is not None},
         "payload_base64": _base64(raw if raw is None else raw[:payload_limit]),
         "payload_bytes": size,
         "payload_sha256": None if raw is None else hashlib.sha256(raw).hexdigest(),
-        "truncated": size > payload_limit,
+        "truncated": size > payload_limit or _is_cut(key) or any(map(_is_cut, (headers or {}).values())),
         "replayable": raw is not None,
         "job_version": job_version,
     }
     if details:
         record.update(details)
     return orjson.dumps(record)
+
+
+def _is_cut(data: bytes | None) -> bool:
+    return data is not None and len(data) > _ENVELOPE_LIMIT
 
 
 def _base64(data: bytes | None) -> str | None:

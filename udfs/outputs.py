@@ -1,7 +1,7 @@
 """The records that the keyed operators publish, gathered by topic and key.
 
 One element that holds all records of a kind and key crosses to the JVM for the price of one, and is unnested there
-(docs/speed.md); that is why the kinds are a column and not Python output tags.
+(ARCHITECTURE.md, "Frames"); that is why the kinds are a column and not Python output tags.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ def check(file: Path, as_json: bool) -> None:
     """Validate FILE; exit 2 with one line per mistake."""
     deployment = read_deployment(file)
     if as_json:
-        print_json(deployment.model_dump(mode="json"))
+        shown = deployment.model_dump(mode="json")
+        shown["kafka"]["properties"] = dict.fromkeys(shown["kafka"]["properties"], "(not shown)")
+        print_json(shown)
         return
     windows = sum(len(s.windows) for s in deployment.streams)
     success(f"{file}: deployment {deployment.name!r}, {len(deployment.streams)} streams, {windows} window definitions")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -55,8 +54,7 @@ def cancel(config_file: Path, with_savepoint: bool) -> None:
     if with_savepoint:
         click.echo(_ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S)))
         return
-    _ask(lambda: rest.cancel(job.id))
-    _ask(lambda: rest.wait(lambda: rest.state(job.id) in TERMINAL_STATES, 90, f"end of job {job.id}"))
+    _end(rest, job.id)
     success(f"cancelled job {job.id}")
 
 
@@ -69,8 +67,8 @@ Example:
 What it does:
   1. compares operator uids, state version, shards and topics of the running and the new job
   2. stops the running job with a savepoint, without draining
-  3. submits the new code and deployment from it, and waits until every task runs
-  4. if it does not run, goes back to the old package and the same savepoint; possible only
+  3. submits the new code and deployment from it, and waits for its first checkpoint
+  4. if there is none, goes back to the old package and the same savepoint; possible only
      before the new job's first checkpoint, since that commits output
 """
 )
@@ -105,33 +103,42 @@ def upgrade(config_file: Path, check: bool, timeout_s: int, as_json: bool) -> No
 def _start(
     endpoints: Endpoints, rest: FlinkRest, package: Package, deployment: Deployment, savepoint: str, timeout_s: float
 ) -> str | CliError:
-    """Submit and wait until all tasks run and stay so; the job's id, or why it did not."""
+    """Submit and wait for the first checkpoint, which has seen all tasks and states; the job's id, or what failed."""
     try:
         job_id = run_flink(endpoints, flink_command(package, deployment, savepoint))
     except CliError as error:
-        return error
+        # The client may have failed after the cluster took the job; two jobs of one name would fence each other.
+        left = _ask(lambda: rest.running(job_name(deployment)))
+        if left is None:
+            return error
+        job_id = left.id
     remember_package(job_id, package)
     try:
         rest.wait(
-            lambda: rest.vertices_running(job_id) or rest.state(job_id) in TERMINAL_STATES, timeout_s, f"job {job_id}"
+            lambda: rest.completed_checkpoints(job_id) or rest.state(job_id) in TERMINAL_STATES,
+            timeout_s,
+            f"first checkpoint of job {job_id}",
         )
-        steady_until = time.monotonic() + 5
-        rest.wait(lambda: time.monotonic() > steady_until or not rest.vertices_running(job_id), 10, f"job {job_id}")
-        if rest.vertices_running(job_id):
+        if rest.completed_checkpoints(job_id):
             return job_id
         reason = rest.root_cause(job_id)
     except ClusterError as error:
-        reason = str(error)
+        reason = f"{error}; {rest.root_cause(job_id)}"
+    _end(rest, job_id)
+    # Counted after the end: a checkpoint may complete, and commit, while a job is being cancelled.
     if _ask(lambda: rest.completed_checkpoints(job_id)):
         raise CliError(
-            f"job {job_id} fails after its first checkpoint: {reason}",
+            f"job {job_id} completed a checkpoint and then had to be ended: {reason}",
             EXIT_FAILED,
-            "its output is committed, so the old savepoint would double it; mend the new version and upgrade again",
+            "its output is committed, so the old savepoint would double it; start again from its own last checkpoint",
         )
+    return CliError(f"the new version does not run: {reason}")
+
+
+def _end(rest: FlinkRest, job_id: str) -> None:
     if _ask(lambda: rest.state(job_id)) not in TERMINAL_STATES:
         _ask(lambda: rest.cancel(job_id))
         _ask(lambda: rest.wait(lambda: rest.state(job_id) in TERMINAL_STATES, 90, f"end of job {job_id}"))
-    return CliError(f"the new version does not run: {reason}")
 
 
 def _roll_back(

@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 
 import click
+from confluent_kafka import TopicPartition
 
+from jobs.broker.clients import make_consumer
 from jobs.broker.topics import TopicProblem, describe_topics
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success
 from jobs.cli.project import PROJECT_ROOT, STATE_DIR, flink_home
@@ -35,9 +37,10 @@ Examples:
 )
 @deployment_option
 @click.option("--from-savepoint", metavar="PATH", help="Start from this savepoint or retained checkpoint.")
+@click.option("--repeat", is_flag=True, help="Start from the beginning although the topics hold results already.")
 @click.option("--print-only", is_flag=True, help="Validate, pack and print the command, but do not run it.")
 @click.option("--json", "as_json", is_flag=True, help="Print job id, command and package as JSON.")
-def submit(config_file: Path, from_savepoint: str | None, print_only: bool, as_json: bool) -> None:
+def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_only: bool, as_json: bool) -> None:
     """Submit the align job of a deployment to the session cluster."""
     deployment = read_deployment(config_file)
     endpoints = load_endpoints()
@@ -49,6 +52,8 @@ def submit(config_file: Path, from_savepoint: str | None, print_only: bool, as_j
     if not print_only:
         refuse_missing_topics(deployment)
         refuse_second_job(FlinkRest(endpoints.rest_url), deployment)
+        if not (from_savepoint or repeat):
+            refuse_doubled_output(deployment)
         job_id = run_flink(endpoints, command)
         remember_package(job_id, package)
         if not as_json:
@@ -90,6 +95,23 @@ def refuse_missing_topics(deployment: Deployment) -> None:
             f"topics missing: {', '.join(missing)}",
             EXIT_ENVIRONMENT,
             "make them with `meridian topics create --config …`",
+        )
+
+
+def refuse_doubled_output(deployment: Deployment) -> None:
+    """A job without state reads the raw topic from its start, and would publish everything once more."""
+    consumer = make_consumer(deployment)
+    try:
+        name = deployment.topics.aligned.name
+        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        offsets = [consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10) for p in partitions]
+    finally:
+        consumer.close()
+    if any(high > 0 for _, high in offsets):
+        raise CliError(
+            f"{name} holds results of an earlier job, which this one would publish again",
+            EXIT_USAGE,
+            "go on with --from-savepoint (a savepoint, or <checkpoints>/<job id>/chk-<n>), or give --repeat",
         )
 
 

@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.pipeline.config import Deployment
+from jobs.pipeline.config import Deployment, packaged_schema
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code gives the same zip, byte for byte
 _ENTRY = "jobs/align_telemetry.py"
@@ -60,6 +60,9 @@ def build_package(root: Path, deployment_file: Path, deployment: Deployment, fol
         if path.suffix in {".py", ".avsc"} and not _NOT_SHIPPED & set(path.relative_to(root).parts)
     )
     digest = hashlib.sha256(deployment_file.read_bytes())
+    schemas = {s.id: (deployment_file.parent / s.file).read_bytes() for s in deployment.avro.schemas}
+    for number, schema in sorted(schemas.items()):
+        digest.update(f"schema {number}".encode() + b"\0" + schema)
     for path in files:
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     package = Package(folder / f"{deployment.name}-{digest.hexdigest()[:16]}")
@@ -73,9 +76,8 @@ def build_package(root: Path, deployment_file: Path, deployment: Deployment, fol
             info.external_attr = 0o644 << 16
             archive.writestr(info, path.read_bytes())
     shutil.copy(root / _ENTRY, package.entry)
-    for schema in deployment.avro.schemas:
-        target = package.folder / schema.file.name
-        shutil.copy(deployment_file.parent / schema.file, target)
+    for number, schema in schemas.items():
+        (package.folder / packaged_schema(number)).write_bytes(schema)
     # Last, since its presence marks a whole package.
     shutil.copy(deployment_file, package.deployment_file)
     return package

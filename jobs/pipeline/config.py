@@ -34,7 +34,7 @@ class Kafka(Section):
     bootstrap_servers: str = "127.0.0.1:9092"
     properties: dict[str, str] = {}
     start: Literal["earliest", "latest"] = "earliest"
-    transaction_timeout: DurationMs = 600_000
+    transaction_timeout: Annotated[DurationMs, Field(ge=60_000, le=900_000)] = 600_000  # the broker's default maximum
 
 
 class Topic(Section):
@@ -111,7 +111,7 @@ class Position(Section):
 
 class Cell(Section):
     scheme: Literal["region", "grid", "h3"] = "grid"
-    grid_m: float = Field(default=1_000.0, gt=0)
+    grid_m: float = Field(default=1_000.0, gt=0, allow_inf_nan=False)
     h3_resolution: int = Field(default=7, ge=0, le=15)
 
 
@@ -133,7 +133,7 @@ class Limits(Section):
 
 class WindowDefinition(Section):
     name: Name
-    size: DurationMs
+    size: Annotated[DurationMs, Field(gt=0)]
     slide: DurationMs | None = None
     offset: DurationMs = 0
     key: rules.WindowKey = "sensor"
@@ -153,12 +153,12 @@ class Stream(Section):
     metrics: Annotated[list[str], Field(min_length=1)]
     unit: str
     valid: tuple[float, float] = (float("-inf"), float("inf"))
-    period: DurationMs | None = None
+    period: Annotated[DurationMs, Field(gt=0)] | None = None
     time_zone: str | None = None
     interval_label: Literal["starting", "ending"] = "starting"
     max_age: DurationMs = 30 * rules.DAY_MS
     allowed_lateness: DurationMs = 0
-    early_every: DurationMs | None = None
+    early_every: Annotated[DurationMs, Field(gt=0)] | None = None
     delivery: rules.Delivery = "exactly-once"
     windows: list[WindowDefinition] = []
 
@@ -178,7 +178,7 @@ class Stream(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Stream:
-        if self.valid[0] >= self.valid[1]:
+        if not self.valid[0] < self.valid[1]:
             raise ValueError("valid: [lowest, highest], lowest below highest")
         names = [w.name for w in self.windows]
         if len(set(names)) < len(names):
@@ -209,7 +209,7 @@ class Deployment(Section):
     dedup: Dedup = Dedup()
     limits: Limits = Limits()
     avro: Avro = Avro()
-    attribute_headers: list[str] = []
+    attribute_headers: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]] = []
     streams: Annotated[list[Stream], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -225,6 +225,8 @@ class Deployment(Section):
         topics = [t.name for t in (getattr(self.topics, f) for f in Topics.model_fields)]
         if len(set(topics)) < len(topics):
             raise ValueError("topics: each stream of records needs a topic of its own")
+        if len(set(self.attribute_headers)) < len(self.attribute_headers):
+            raise ValueError("attribute_headers: each name once")
         if self.parallelism > self.shards:
             raise ValueError(f"parallelism: up to the number of shards ({self.shards}), or workers stay idle")
         return self
@@ -244,7 +246,7 @@ class Deployment(Section):
             cell=rules.CellRule(self.cell.scheme, self.cell.grid_m, self.cell.h3_resolution),
             dedup=rules.DedupRule(self.dedup.ttl, self.dedup.bucket),
             limits=rules.LimitRule(self.limits.max_body_bytes, self.limits.dlq_payload_bytes),
-            avro_schemas=tuple((s.id, _schema_text(base, s.file)) for s in self.avro.schemas),
+            avro_schemas=tuple((s.id, _schema_text(base, s)) for s in self.avro.schemas),
             attribute_headers=tuple(self.attribute_headers),
             shards=self.shards,
             job_version=__version__,
@@ -271,7 +273,12 @@ def _stream_rule(stream: Stream) -> rules.StreamRule:
     )
 
 
-def _schema_text(base: Path, file: Path) -> str:
-    """In a submitted package the schema files lie flat beside the deployment file."""
-    path = base / file
-    return (path if path.exists() else base / file.name).read_text()
+def packaged_schema(number: int) -> str:
+    """The name of a schema file in a submitted package, where it lies beside the deployment file."""
+    return f"schema-{number}.avsc"
+
+
+def _schema_text(base: Path, schema: AvroSchema) -> str:
+    """A package's own copy comes first: a way back must not read what has changed since."""
+    packaged = base / packaged_schema(schema.id)
+    return (packaged if packaged.exists() else base / schema.file).read_text()

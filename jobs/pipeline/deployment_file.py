@@ -12,6 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from jobs.pipeline.config import Deployment
+from udfs.align import Aligner
+from udfs.reasons import Rejected
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -35,25 +37,37 @@ def load_deployment(path: Path, environment: Mapping[str, str] = os.environ) -> 
         raise InvalidDeployment(f"{path}: not YAML: {error}") from None
     if not isinstance(document, dict):
         raise InvalidDeployment(f"{path}: a mapping of keys is expected at the top level")
-    document = _interpolate(document, environment, path)
+    interpolated = _interpolate(document, environment, path)
     try:
-        deployment = Deployment.model_validate(document)
-        deployment.rules(path.parent)
+        deployment = Deployment.model_validate(interpolated)
+        Aligner(deployment.rules(path.parent), deployment.topics.raw.name)  # what the workers will build, built here
     except ValidationError as error:
-        lines = [_line(path, e) for e in error.errors(include_url=False)]
+        lines = [_line(path, e, document) for e in error.errors(include_url=False)]
         raise InvalidDeployment("\n".join(lines)) from None
     except OSError as error:
         raise InvalidDeployment(f"{path}: avro.schemas: {error.filename}: {error.strerror}") from None
+    except (ValueError, Rejected) as error:
+        raise InvalidDeployment(f"{path}: {error}") from None
     return deployment
 
 
-def _line(path: Path, error: Any) -> str:
+def _line(path: Path, error: Any, document: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "(top level)"
-    given = error.get("input")
+    given = _as_written(document, error["loc"], error.get("input"))
     shown = "" if isinstance(given, dict | list) or error["type"] == "missing" else f" = {given!r}"
     if error["type"] == "extra_forbidden":
         return f"{path}: {key}{shown}: unknown key; `meridian config schema` lists the known ones"
     return f"{path}: {key}{shown}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _as_written(document: Any, location: tuple[int | str, ...], default: Any) -> Any:
+    """The value before interpolation: an error message must not show a secret."""
+    for part in location:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return default
+    return document
 
 
 def _interpolate(value: Any, environment: Mapping[str, str], path: Path) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jobs import __version__
 from jobs.pipeline.config import Deployment
-from jobs.pipeline.operators import STATE_VERSION
+from jobs.pipeline.operators import READS_STATE_FROM, STATE_VERSION
 
 PARAMETER = "meridian.manifest"
 
@@ -46,9 +46,11 @@ def manifest_of(deployment: Deployment, uids: list[str]) -> Manifest:
     )
 
 
-def obstacles(old: Manifest, new: Manifest) -> list[str]:
+def obstacles(old: Manifest, new: Manifest, reads_state_from: int = READS_STATE_FROM) -> list[str]:
     """Why the new job cannot take over the old one's state; empty when it can."""
     found = []
+    if old.state_version < reads_state_from:
+        found.append(f"state version {old.state_version} is older than what this code reads ({reads_state_from})")
     if new.state_version < old.state_version:
         found.append(f"state version {old.state_version} is newer than what this code reads ({new.state_version})")
     if old.raw_topic != new.raw_topic:

@@ -12,7 +12,8 @@ SOURCE = "raw"
 ALIGN = "align"
 DEDUPLICATE = "deduplicate"
 WINDOW_BY_PLACE = "window-by-place"
-STATE_VERSION = 1  # of all keyed state; raise it when older state can no longer be read (STATE-BREAKING)
+STATE_VERSION = 1  # of all keyed state as this code writes it
+READS_STATE_FROM = 1  # the oldest version that it still reads; raising it is STATE-BREAKING
 
 
 def name_branch(transformation: Any) -> None:

@@ -25,7 +25,9 @@ _IS_NO_JSON = f"LEFT(LTRIM({_BODY}), 1) <> '{{'"  # Avro, or what decode refuses
 
 # The bands of udfs.event_time (below 1e11 seconds, 1e14 milliseconds, 1e17 microseconds) as a power of a thousand.
 _NUMBER = f"TRY_CAST({_TIME} AS DOUBLE)"
-_NUMBER_MS = f"CAST({_NUMBER} * 1e3 / POWER(1e3, GREATEST(0, FLOOR((LOG10(ABS({_NUMBER})) - 8) / 3))) AS BIGINT)"
+_NUMBER_MS = (
+    f"CAST({_NUMBER} * 1e3 / POWER(1e3, LEAST(3, GREATEST(0, FLOOR((LOG10(ABS({_NUMBER})) - 8) / 3)))) AS BIGINT)"
+)
 
 # ISO 8601 down to the second; without Z or an offset only Python knows the zone.
 _DATE = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -37,10 +39,12 @@ _ISO_MS = f"UNIX_TIMESTAMP({_PLAIN}, 'yyyy-MM-dd''T''HH:mm:ssXX') * 1000"
 
 # A header that contradicts its value by a second or more makes the reading invalid and must not move the watermark.
 # An epoch in any unit begins with the header's seconds. Without a time to compare with, the header stands alone.
-_IS_BELIEVED = f"""POSITION({_HEADER_SECONDS} IN {_BODY}) > 0
+_IS_BELIEVED = f"""POSITION('"event_time":' || {_HEADER_SECONDS} IN {_BODY}) > 0
+    OR POSITION('"event_time": ' || {_HEADER_SECONDS} IN {_BODY}) > 0
     OR {_IS_NO_JSON}
     OR REGEXP(COALESCE({_TIME}, '2000-01-01T00:00'), '{_NAIVE}')
-    OR CASE WHEN {_IS_AWARE} THEN {_ISO_MS} = {_HEADER_MS} / 1000 * 1000 ELSE FALSE END"""
+    OR CASE WHEN {_IS_AWARE} THEN {_ISO_MS} = {_HEADER_MS} / 1000 * 1000 
+        ELSE ABS({_NUMBER_MS} - {_HEADER_MS}) < 1000 END"""
 _VALUE_MS = f"CASE WHEN {_IS_AWARE} THEN {_ISO_MS} ELSE {_NUMBER_MS} END"
 APPEND_MS = (
     "(EXTRACT(EPOCH FROM append_time) * CAST(1000 AS BIGINT) + CAST(EXTRACT(MILLISECOND FROM append_time) AS BIGINT))"

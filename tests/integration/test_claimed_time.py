@@ -92,6 +92,7 @@ def test_a_header_that_agrees_with_its_value_or_stands_alone_is_believed(claimed
 
 def test_a_header_that_contradicts_its_value_or_is_no_number_claims_nothing(claimed: Any) -> None:
     values = [_value(t) for t in (1_563_000_000, 1_563_000_000_999, "2019-07-13T06:40:00Z", "yesterday")]
+    values += [orjson.dumps({"sent_at": 1_563_000_900_123, "event_time": 1_563_000_000_123})]
     values += [_value("2019-07-13T06:55:00.123+01:00")]  # the header's wall time in another zone
     assert [ms for ms, _ in claimed(values, header=b"1563000900123")] == [None] * len(values)
     assert [ms for ms, _ in claimed([_value("2019-07-13T06:40:00Z")], header=b"soon")] == [None]

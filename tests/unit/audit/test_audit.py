@@ -18,6 +18,12 @@ from udfs.rules import Rules
 Records = dict[str, list[tuple[bytes, bytes]]]
 
 
+def _names(key: bytes) -> str:
+    """`stream/definition` of a window record's key."""
+    stream, definition, *_ = orjson.loads(key)
+    return f"{stream}/{definition}"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> GeneratedRun:
     return generate(tmp_path_factory.mktemp("run") / "ledger.parquet", knobs=replace(KNOBS, stragglers=0.05))
@@ -221,7 +227,7 @@ def test_a_window_with_another_value_than_its_readings_is_wrong(
     run: GeneratedRun, records: Records, definition: str, field: str
 ) -> None:
     rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if k.startswith(definition.encode()))
+    index = next(i for k, i in final_rows(rows).items() if _names(k) == definition)
     value = orjson.loads(rows[index][1])[field]
     change(rows, index, **{field: value + 1 if field.endswith("_ms") else value + max(abs(value), 1.0) * 1e-6})
     assert figures(audit(run, records)) == (0, 0, 1)
@@ -229,7 +235,7 @@ def test_a_window_with_another_value_than_its_readings_is_wrong(
 
 def test_a_window_that_counts_too_few_has_lost_them(run: GeneratedRun, records: Records) -> None:
     rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if k.startswith(b"air/5min") and _count(rows[i]) > 3)
+    index = next(i for k, i in final_rows(rows).items() if _names(k) == "air/5min" and _count(rows[i]) > 3)
     change(rows, index, count=_count(rows[index]) - 2)
     report = audit(run, records)
     assert figures(report) == (2, 0, 1)
@@ -239,13 +245,13 @@ def test_a_window_that_counts_too_few_has_lost_them(run: GeneratedRun, records: 
 
 def test_a_window_that_counts_too_many_has_doubled_them(run: GeneratedRun, records: Records) -> None:
     rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if k.startswith(b"weather/by-cell"))
+    index = next(i for k, i in final_rows(rows).items() if _names(k) == "weather/by-cell")
     change(rows, index, count=_count(rows[index]) + 3)
     assert figures(audit(run, records)) == (0, 3, 1)
 
 
 def test_a_due_window_that_was_never_published_has_lost_its_readings(run: GeneratedRun, records: Records) -> None:
-    key, index = next(i for i in final_rows(records["windows"]).items() if i[0].startswith(b"rivers/by-region"))
+    key, index = next(i for i in final_rows(records["windows"]).items() if _names(i[0]) == "rivers/by-region")
     count = _count(records["windows"][index])
     records["windows"] = [row for row in records["windows"] if row[0] != key]
     assert figures(audit(run, records)) == (count, 0, 0)
@@ -261,7 +267,7 @@ def test_a_provisional_row_does_not_stand_for_a_final_one(run: GeneratedRun, rec
 
 def test_a_window_that_no_reading_belongs_to_is_doubled(run: GeneratedRun, records: Records) -> None:
     rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if k.startswith(b"air/5min"))
+    index = next(i for k, i in final_rows(rows).items() if _names(k) == "air/5min")
     row = orjson.loads(rows[index][1])
     row["key"] = "st-nobody"
     records["windows"].append((b"other", orjson.dumps(row)))

@@ -89,3 +89,32 @@ def test_the_published_schema_accepts_the_demo_and_refuses_unknown_keys() -> Non
     jsonschema.validate(document, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document | {"colour": "blue"}, schema)
+
+
+def test_an_error_shows_what_was_written_and_not_the_secret_it_stands_for(tmp_path: Path) -> None:
+    document = SMALLEST | {"kafka": {"sasl_password": "${KAFKA_PASSWORD}"}}
+    with pytest.raises(InvalidDeployment) as refused:
+        load(tmp_path, document, KAFKA_PASSWORD="s3cret")
+    assert "s3cret" not in str(refused.value) and "${KAFKA_PASSWORD}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"streams": [{**STREAM, "period": "0 s"}]},
+        {"streams": [{**STREAM, "valid": [float("nan"), 5]}]},
+        {"cell": {"grid_m": float("inf")}},
+        {"kafka": {"transaction_timeout": "2 h"}},
+        {"attribute_headers": ["a'b"]},
+        {"attribute_headers": ["a", "a"]},
+    ],
+)
+def test_what_would_fail_in_the_workers_is_refused_here(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidDeployment):
+        load(tmp_path, SMALLEST | change)
+
+
+def test_a_broken_schema_file_is_refused_here(tmp_path: Path) -> None:
+    (tmp_path / "broken.avsc").write_text("{")
+    with pytest.raises(InvalidDeployment):
+        load(tmp_path, SMALLEST | {"avro": {"schemas": [{"id": 1, "file": "broken.avsc"}]}})

@@ -18,6 +18,12 @@ def test_the_same_job_and_one_with_more_operators_can_take_over() -> None:
     assert obstacles(OLD, OLD._replace(version="0.2.0", uids=(*OLD.uids, "probe"))) == []
 
 
+def test_state_older_than_the_new_code_reads_is_refused() -> None:
+    newer = OLD._replace(state_version=2)
+    assert obstacles(OLD, newer, reads_state_from=1) == []
+    assert obstacles(OLD, newer, reads_state_from=2) == ["state version 1 is older than what this code reads (2)"]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -320,7 +320,8 @@ def test_the_cache_is_bounded_and_keeps_what_is_in_use() -> None:
     assert len(small._recent) + len(small._older) <= 20
 
 
-def test_kept_crss_are_bounded() -> None:
+def test_kept_crss_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("udfs.crs._SOURCES", 64)
     many = Locator(PositionRule(), name_cell)
     for zone in range(1, 61):
         for pole in ("6", "7"):
@@ -334,3 +335,12 @@ def test_kept_crss_are_bounded() -> None:
 def test_a_target_that_is_no_crs_is_refused_at_start_up() -> None:
     with pytest.raises(ValueError):
         Locator(PositionRule("nope"), name_cell)
+
+
+@pytest.mark.parametrize("text", ["+proj=airy +datum=WGS84", "ESRI:102478", "EPSG:32700", "EPSG:22300", "EPSG:10626"])
+@pytest.mark.parametrize("target", ["EPSG:3035", "EPSG:3857"])
+def test_a_crs_that_proj_cannot_use_is_refused_and_spares_the_rest_of_its_batch(text: str, target: str) -> None:
+    locator = Locator(PositionRule(target_crs=target), lambda *_: "cell")
+    odd, good = locator.locate_many([(text, 10.0, 50.0, ""), ("EPSG:4326", 10.0, 50.0, "")])
+    assert not isinstance(good, Rejected)
+    assert isinstance(odd, Rejected | Position)
