@@ -1,8 +1,8 @@
 """Frames: many readings that cross between the JVM and Python as one element.
 
-A crossing costs microseconds per element whatever its size (ARCHITECTURE.md, "Frames"), so the align stage packs the readings of
-one shard of a batch into a frame, and the keyed operators work on whole frames. A frame never outlives a checkpoint
-barrier except inside Kafka's own topics, but unaligned checkpoints could store one, so it carries a version.
+A crossing costs microseconds per element whatever its size (ARCHITECTURE.md, "Frames"), so the align stage packs the
+readings of one shard of a batch into a frame, and the keyed operators work on whole frames. A frame never outlives a
+checkpoint barrier except inside Kafka's own topics, but unaligned checkpoints could store one, so it carries a version.
 """
 
 from __future__ import annotations

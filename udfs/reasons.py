@@ -1,6 +1,6 @@
 """The closed list of reasons why a reading does not reach the aligned topic, and the stage that gives each.
 
-A reason is a metric name, and a DLQ field at once: add it here or nowhere.
+A reason is a metric name and a DLQ field at once: add it here or nowhere.
 """
 
 from __future__ import annotations

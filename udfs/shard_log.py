@@ -1,8 +1,9 @@
 """Keyed state of a shard as append-only chunks under named entries, with a materialised copy in memory.
 
 Rewriting a growing value (a set of ids, the aggregates of a window) at the end of every bundle cost more than all
-other work (ARCHITECTURE.md, "Frames"). So each frame appends one small chunk to each entry that it touches, writes are never read
-back on the hot path, and the entry is rebuilt from its chunks only after a restore or when it had left the cache.
+other work (ARCHITECTURE.md, "Frames"). So each frame appends one small chunk to each entry that it touches, writes are
+never read back on the hot path, and the entry is rebuilt from its chunks only after a restore or when it had left
+the cache.
 
     index          -> Index: the entries' names, chunk counts and notes, and the watermark kept with them
     <name>#<n>     -> the n-th chunk of an entry

@@ -39,11 +39,11 @@ _ISO_MS = f"UNIX_TIMESTAMP({_PLAIN}, 'yyyy-MM-dd''T''HH:mm:ssXX') * 1000"
 
 # A header that contradicts its value by a second or more makes the reading invalid and must not move the watermark.
 # An epoch in any unit begins with the header's seconds. Without a time to compare with, the header stands alone.
-_IS_BELIEVED = f"""POSITION('"event_time":' || {_HEADER_SECONDS} IN {_BODY}) > 0
-    OR POSITION('"event_time": ' || {_HEADER_SECONDS} IN {_BODY}) > 0
+_IS_BELIEVED = f"""POSITION(CONCAT('"event_time":', {_HEADER_SECONDS}) IN {_BODY}) > 0
+    OR POSITION(CONCAT('"event_time": ', {_HEADER_SECONDS}) IN {_BODY}) > 0
     OR {_IS_NO_JSON}
     OR REGEXP(COALESCE({_TIME}, '2000-01-01T00:00'), '{_NAIVE}')
-    OR CASE WHEN {_IS_AWARE} THEN {_ISO_MS} = {_HEADER_MS} / 1000 * 1000 
+    OR CASE WHEN {_IS_AWARE} THEN {_ISO_MS} = {_HEADER_MS} / 1000 * 1000
         ELSE ABS({_NUMBER_MS} - {_HEADER_MS}) < 1000 END"""
 _VALUE_MS = f"CASE WHEN {_IS_AWARE} THEN {_ISO_MS} ELSE {_NUMBER_MS} END"
 APPEND_MS = (
