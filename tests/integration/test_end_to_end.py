@@ -59,7 +59,8 @@ def test_kill_9_mid_run_loses_and_doubles_nothing(name: str, victim: str, stack:
         wait_for(lambda: stack.rest.completed_checkpoints(job_id) >= 1, 90, "a checkpoint to fall back on")
         generate(deployment, tmp_path / "second.parquet", seed=3, start="-2 h")
         busy = wait_for(lambda: members(stack, victim), 60, f"a {name} at work")
-        busy[0].send_signal(signal.SIGKILL)
+        # The newest one: a worker of an earlier test's job may not have ended yet.
+        max(busy, key=lambda process: process.create_time()).send_signal(signal.SIGKILL)
         wait_for(lambda: failures(stack, job_id), 90, "the job notices")
         verdict = audit(deployment, wait_s=180)
         assert_exact(verdict, READINGS + READINGS // 2)
