@@ -117,10 +117,7 @@ class Aligner:
                 self._refuse(frames, record, _unexpected(error))
                 continue
             shard = shard_of(accepted.sensor_id, shards)
-            frame = frames.get(shard)
-            if frame is None:
-                frame = frames[shard] = Frame(accepted=[], invalid=[])
-            frame.accepted.append(accepted)
+            _frame_of(frames, shard).accepted.append(accepted)
         return [(shard, encode_frame(frame)) for shard, frame in frames.items()]
 
     def _read(self, record: RawRecord) -> _Candidate | None:
@@ -163,10 +160,14 @@ class Aligner:
             headers=dict(zip(self._header_names, record.headers, strict=True)),
         )
         shard = record.partition % self._rules.shards
-        frame = frames.get(shard)
-        if frame is None:
-            frame = frames[shard] = Frame(accepted=[], invalid=[])
-        frame.invalid.append((rejected.reason.value, (record.key or b"")[:MAX_KEY_BYTES], letter))
+        _frame_of(frames, shard).invalid.append((rejected.reason.value, (record.key or b"")[:MAX_KEY_BYTES], letter))
+
+
+def _frame_of(frames: dict[int, Frame], shard: int) -> Frame:
+    frame = frames.get(shard)
+    if frame is None:
+        frame = frames[shard] = Frame(accepted=[], invalid=[])
+    return frame
 
 
 def _unexpected(error: Exception) -> Rejected:

@@ -19,7 +19,7 @@ from udfs.deduplicate import Duplicate
 from udfs.frame import Accepted
 from udfs.reasons import Reason
 from udfs.rules import Delivery, LimitRule, Rules, StreamRule
-from udfs.window import Firing, LateReading, Window
+from udfs.window import Firing, LateReading, Window, Windowed
 
 
 class Kind(StrEnum):
@@ -98,6 +98,15 @@ class Outputs:
             f"at partition {conflict.first_partition}, offset {conflict.first_offset}"
         )
         self._add(Kind.INVALID.value, reading.key, self._letter(Reason.ID_CONFLICT, message, reading, {}))
+
+    def windowed(self, windowed: Windowed) -> None:
+        """All that a frame or a timer did to the windows of a shard."""
+        for firing in windowed.firings:
+            self.window(firing)
+        for late in windowed.late:
+            self.late(late)
+        for late in windowed.partly_late:
+            self.partly_late(late)
 
     def late(self, late: LateReading) -> None:
         reading, last = late.reading, late.missed[0]

@@ -118,12 +118,7 @@ class ReferenceJob:
         self._publish()
 
     def _windowed(self, shard: _Shard, windowed: Windowed) -> None:
-        for firing in windowed.firings:
-            self._outputs.window(firing)
-        for late in windowed.late:
-            self._outputs.late(late)
-        for late in windowed.partly_late:
-            self._outputs.partly_late(late)
+        self._outputs.windowed(windowed)
         shard.timers.extend(windowed.timers_ms)
 
     def _publish(self) -> None:

@@ -78,12 +78,7 @@ class _ShardFunction(KeyedProcessFunction):
         }
 
     def _publish_windowed(self, windowed: Windowed, ctx: Any) -> None:
-        for firing in windowed.firings:
-            self._outputs.window(firing)
-        for late in windowed.late:
-            self._outputs.late(late)
-        for late in windowed.partly_late:
-            self._outputs.partly_late(late)
+        self._outputs.windowed(windowed)
         self._counters[WINDOW_RESULTS].inc(len(windowed.firings))
         self._counters[REVISIONS].inc(sum(f.timing == "late" for f in windowed.firings))
         self._counters[LATE].inc(len(windowed.late))
