@@ -1,14 +1,16 @@
-"""The six topics of a deployment: what they must be, making them, and saying how existing ones differ."""
+"""The six topics of a deployment: what they must be, making them, saying how existing ones differ, mending those."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     OffsetSpec,
@@ -21,8 +23,12 @@ from jobs.pipeline.config import Deployment, Topics
 # A refused reading of any size still has to get in, to be counted and refused: 10 MB bodies and their headers fit.
 RAW_MESSAGE_BYTES = 16 * 1024 * 1024
 _LETTER_MESSAGE_BYTES = 2 * 1024 * 1024
-_LETTER_OVERHEAD_BYTES = 128 * 1024  # message, headers, names: everything of a dead letter but the payload
+_ENVELOPE_BYTES = 128 * 1024  # message, headers, names: everything of a record but its payload
+_JSON_GROWTH = 4  # `1e15` comes in with 4 bytes and is written as 1000000000000000.0
 _TIMEOUT_S = 30.0
+
+# The job fails or goes wrong without these; retention and replication are a matter of taste and money.
+_NEEDED = frozenset({"partitions", "cleanup.policy", "message.timestamp.type", "max.message.bytes"})
 
 
 class TopicProblem(RuntimeError):  # noqa: N818
@@ -40,13 +46,30 @@ class TopicSpec:
     configs: dict[str, str] = field(hash=False)
 
 
+class Difference(NamedTuple):
+    """A setting of an existing topic that is not what the deployment wants."""
+
+    setting: str
+    value: str
+    wanted: str
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether the job fails or goes wrong with it."""
+        return self.setting in _NEEDED
+
+    def __str__(self) -> str:
+        least = "at least " if self.setting == "max.message.bytes" else ""
+        return f"{self.setting} is {self.value or 'not set'}, must be {least}{self.wanted}"
+
+
 @dataclass(frozen=True)
 class TopicState:
     """A topic after `create_topics`: created now or found, and how what was found differs from what was wanted."""
 
     spec: TopicSpec
     created: bool
-    differences: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 def topic_specs(deployment: Deployment) -> list[TopicSpec]:
@@ -56,12 +79,14 @@ def topic_specs(deployment: Deployment) -> list[TopicSpec]:
     event times would be gone within minutes; the event-time guard measures against that stamp, too. Window results
     are keyed by window, so compaction keeps the last revision of each.
     """
-    letter_bytes = max(_LETTER_MESSAGE_BYTES, -(-deployment.limits.dlq_payload_bytes // 3) * 4 + _LETTER_OVERHEAD_BYTES)
-    # An aligned record holds what the raw one did: attributes of a body up to the limit, and its own fields.
-    aligned_bytes = max(_LETTER_MESSAGE_BYTES, deployment.limits.max_body_bytes + _LETTER_OVERHEAD_BYTES)
+    limits = deployment.limits
+    raw_bytes = max(RAW_MESSAGE_BYTES, limits.max_body_bytes + _ENVELOPE_BYTES)
+    letter_bytes = max(_LETTER_MESSAGE_BYTES, -(-limits.dlq_payload_bytes // 3) * 4 + _ENVELOPE_BYTES)
+    # An aligned record holds what the raw one did as attributes, written anew, and its own fields.
+    aligned_bytes = max(_LETTER_MESSAGE_BYTES, _JSON_GROWTH * limits.max_body_bytes + _ENVELOPE_BYTES)
     special: dict[str, dict[str, str]] = {
-        "raw": {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(RAW_MESSAGE_BYTES)},
-        "aligned": {"max.message.bytes": str(aligned_bytes)},
+        "raw": {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(raw_bytes)},
+        "aligned": {"max.message.bytes": str(min(aligned_bytes, raw_bytes))},
         "windows": {"cleanup.policy": "compact,delete"},
         "late_events": {"max.message.bytes": str(letter_bytes)},
         "invalid_events": {"max.message.bytes": str(letter_bytes)},
@@ -111,9 +136,26 @@ def delete_topics(deployment: Deployment, admin: AdminClient | None = None) -> l
     return [n for n, f in futures.items() if _done(f"topic {n}", f, ignore=KafkaError.UNKNOWN_TOPIC_OR_PART)]
 
 
+def mend_topics(deployment: Deployment, admin: AdminClient | None = None) -> list[tuple[str, Difference]]:
+    """Set the topic configurations that differ; partitions and replication are left. Returns what was set.
+
+    Raises
+    ------
+    TopicProblem : the broker cannot be reached or refuses a change.
+    """
+    admin = admin or make_admin(deployment)
+    described = describe_topics(deployment, admin)
+    wrong = {spec.name: [d for d in found if d.setting in spec.configs] for spec, _, found in described}
+    changes = [_change(name, found) for name, found in wrong.items() if found]
+    if changes:
+        for resource, future in admin.incremental_alter_configs(changes).items():
+            _done(f"topic {resource.name}", future)
+    return [(name, difference) for name, found in wrong.items() for difference in found]
+
+
 def describe_topics(
     deployment: Deployment, admin: AdminClient | None = None
-) -> list[tuple[TopicSpec, int | None, tuple[str, ...]]]:
+) -> list[tuple[TopicSpec, int | None, tuple[Difference, ...]]]:
     """Each wanted topic with its number of partitions (None: it does not exist) and how it differs."""
     admin = admin or make_admin(deployment)
     existing = _list(admin)
@@ -123,6 +165,11 @@ def describe_topics(
         (s, len(existing[s.name].partitions) if s.name in existing else None, differences.get(s.name, ()))
         for s in specs
     ]
+
+
+def _change(topic: str, wrong: list[Difference]) -> ConfigResource:
+    entries = [ConfigEntry(d.setting, d.wanted, incremental_operation=AlterConfigOpType.SET) for d in wrong]
+    return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
 
 
 def _list(admin: AdminClient) -> dict[str, Any]:
@@ -157,7 +204,7 @@ def _is_led(partitions: dict[int, Any], count: int) -> bool:
     return len(partitions) == count and all(p.leader >= 0 for p in partitions.values())
 
 
-def _done(what: str, future: Any, ignore: int) -> bool:
+def _done(what: str, future: Any, ignore: int | None = None) -> bool:
     try:
         future.result(timeout=_TIMEOUT_S)
     except KafkaException as error:
@@ -167,25 +214,45 @@ def _done(what: str, future: Any, ignore: int) -> bool:
     return True
 
 
-def _differences(admin: AdminClient, specs: list[TopicSpec], existing: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def _differences(
+    admin: AdminClient, specs: list[TopicSpec], existing: dict[str, Any]
+) -> dict[str, tuple[Difference, ...]]:
     found = [spec for spec in specs if spec.name in existing]
     if not found:
         return {}
     futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, s.name) for s in found])
-    configs = {resource.name: future.result(timeout=_TIMEOUT_S) for resource, future in futures.items()}
-    result = {}
-    for spec in found:
-        lines = []
-        partitions = existing[spec.name].partitions
-        if len(partitions) != spec.partitions:
-            lines.append(f"partitions {len(partitions)}, the deployment says {spec.partitions}")
-        replication = len(next(iter(partitions.values())).replicas) if partitions else 0
-        if replication != spec.replication:
-            lines.append(f"replication {replication}, the deployment says {spec.replication}")
-        for name, wanted in spec.configs.items():
-            entry = configs[spec.name].get(name)
-            value = "" if entry is None else str(entry.value)
-            if sorted(value.split(",")) != sorted(wanted.split(",")):
-                lines.append(f"{name} {value}, the deployment says {wanted}")
-        result[spec.name] = tuple(lines)
-    return result
+    try:
+        configs = {resource.name: future.result(timeout=_TIMEOUT_S) for resource, future in futures.items()}
+    except KafkaException as error:
+        raise TopicProblem(f"the topics' settings cannot be read: {error.args[0].str()}") from None
+    return {
+        spec.name: differences(
+            spec,
+            [len(partition.replicas) for partition in existing[spec.name].partitions.values()],
+            {name: str(entry.value) for name, entry in configs[spec.name].items()},
+        )
+        for spec in found
+    }
+
+
+def differences(spec: TopicSpec, replicas: list[int], configs: dict[str, str]) -> tuple[Difference, ...]:
+    """How a topic differs from what is wanted of it.
+
+    Parameters
+    ----------
+    replicas : number of replicas of each partition.
+    configs : the topic's effective configurations.
+    """
+    replication = replicas[0] if replicas else 0
+    found = [
+        Difference("partitions", str(len(replicas)), str(spec.partitions)),
+        Difference("replication", str(replication), str(spec.replication)),
+        *(Difference(name, configs.get(name, ""), wanted) for name, wanted in spec.configs.items()),
+    ]
+    return tuple(d for d in found if not _is_met(d))
+
+
+def _is_met(difference: Difference) -> bool:
+    if difference.setting == "max.message.bytes":
+        return int(difference.value or 0) >= int(difference.wanted)
+    return sorted(difference.value.split(",")) == sorted(difference.wanted.split(","))

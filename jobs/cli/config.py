@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.console import print_json, success
-from jobs.cli.topics import read_deployment
+from jobs.cli.deployment import read_deployment
 from jobs.pipeline.config import Deployment
 
 

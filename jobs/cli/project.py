@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -12,8 +11,6 @@ from jobs.cli.console import EXIT_ENVIRONMENT, CliError
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[2]
 FLINK_CONF: Final = PROJECT_ROOT / "flink-conf"
 STATE_DIR: Final = PROJECT_ROOT / ".meridian"
-PYTHON: Final = Path(sys.executable)
-"""Not resolved: following the link out of the virtual environment would lose its packages."""
 
 
 def flink_home() -> Path:

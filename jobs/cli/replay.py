@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException
 from jobs.broker.clients import make_producer
 from jobs.broker.markers import UndeliveredRecords, send_end_markers
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
-from jobs.cli.topics import deployment_option, read_deployment
+from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.pipeline.config import Deployment
 from jobs.replay.convert import Converter
 from jobs.replay.envelope import Wrapper

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
+import os
 from pathlib import Path
 
 import click
-from confluent_kafka import TopicPartition
 
-from jobs.broker.clients import make_consumer
-from jobs.broker.topics import TopicProblem, describe_topics
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success
-from jobs.cli.project import PROJECT_ROOT, STATE_DIR, flink_home
+from jobs.cli.console import EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
+from jobs.cli.deployment import deployment_option, read_deployment
+from jobs.cli.deployment import job_name as job_name
+from jobs.cli.preconditions import (
+    HISTORY,
+    PACKAGES,
+    find_point,
+    refuse_doubled_output,
+    refuse_older,
+    refuse_second_job,
+    refuse_unfit_state,
+    refuse_unfit_topics,
+)
+from jobs.cli.project import PROJECT_ROOT, flink_home
 from jobs.cli.stack import Endpoints, flink_client_env, load_endpoints
-from jobs.cli.topics import deployment_option, read_deployment
+from jobs.cluster.client import FlinkClient, shell_line
+from jobs.cluster.history import Submission
 from jobs.cluster.package import Package, build_package
 from jobs.cluster.rest import ClusterError, FlinkRest
+from jobs.cluster.restore_points import plain_path
 from jobs.pipeline.config import Deployment
+from jobs.pipeline.deployment_file import variables
+from jobs.pipeline.manifest import PARAMETER, Manifest
 
-PACKAGES = STATE_DIR / "packages"
+_MANIFEST_TIMEOUT_S = 30.0
 
-
-def job_name(deployment: Deployment) -> str:
-    return f"meridian-{deployment.name}"
+drained_option = click.option(
+    "--drained", is_flag=True, help="All windows are closed: let definitions, cells and the target CRS change."
+)
 
 
 @click.command(
@@ -37,100 +48,76 @@ Examples:
 )
 @deployment_option
 @click.option("--from-savepoint", metavar="PATH", help="Start from this savepoint or retained checkpoint.")
-@click.option("--repeat", is_flag=True, help="Start from the beginning although the topics hold results already.")
+@click.option("--repeat", is_flag=True, help="Publish again what the topics hold since that savepoint, or at all.")
+@drained_option
 @click.option("--print-only", is_flag=True, help="Validate, pack and print the command, but do not run it.")
 @click.option("--json", "as_json", is_flag=True, help="Print job id, command and package as JSON.")
-def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_only: bool, as_json: bool) -> None:
+def submit(
+    config_file: Path, from_savepoint: str | None, repeat: bool, drained: bool, print_only: bool, as_json: bool
+) -> None:
     """Submit the align job of a deployment to the session cluster."""
     deployment = read_deployment(config_file)
     endpoints = load_endpoints()
+    client, rest = flink_client(endpoints), FlinkRest(endpoints.rest_url)
     package = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES)
-    command = flink_command(package, deployment, from_savepoint)
+    path = plain_path(from_savepoint) if from_savepoint else None
+    command = client.command(package, deployment.parallelism, path)
+    environment = client.needs(public_variables(config_file))
     if not as_json:
-        info(f"+ {shlex.join(command)}")
+        info(f"+ {shell_line(command, environment)}")
+        if secrets := [name for name, secret in variables(config_file).items() if secret]:
+            info(f"  with {', '.join(secrets)} from your environment")
     job_id = None
     if not print_only:
-        refuse_missing_topics(deployment)
-        refuse_second_job(FlinkRest(endpoints.rest_url), deployment)
-        if not (from_savepoint or repeat):
-            refuse_doubled_output(deployment)
-        job_id = run_flink(endpoints, command)
-        remember_package(job_id, package)
+        refuse_unfit_topics(deployment, config_file)
+        refuse_second_job(rest, deployment)
+        if path:
+            point = find_point(path)
+            refuse_unfit_state(rest, point, plan(client, package), drained)
+            if not repeat:
+                refuse_older(rest, endpoints, deployment, point)
+        elif not repeat:
+            refuse_doubled_output(rest, endpoints, deployment)
+        job_id = run(client, command)
+        remember(rest, job_id, deployment, package)
         if not as_json:
             success(f"submitted {job_name(deployment)} as job {job_id}; web interface: {endpoints.rest_url}")
     if as_json:
-        print_json({"job_id": job_id, "command": command, "package": str(package.folder)})
+        shown = {"command": command, "environment": environment, "package": str(package.folder)}
+        print_json({"job_id": job_id, **shown})
 
 
-def flink_command(package: Package, deployment: Deployment, savepoint: str | None) -> list[str]:
-    return [str(flink_home() / "bin" / "flink"), *package.arguments(deployment.parallelism, savepoint)]
+def flink_client(endpoints: Endpoints) -> FlinkClient:
+    return FlinkClient(flink_home(), flink_client_env(endpoints))
 
 
-def run_flink(endpoints: Endpoints, command: list[str]) -> str:
-    """Run `flink run --detached`; the id of the job."""
-    result = subprocess.run(command, env=flink_client_env(endpoints), capture_output=True, text=True, check=False)
-    output = result.stdout + result.stderr
-    submitted = re.search(r"JobID ([0-9a-f]{32})", output)
-    if result.returncode != 0 or submitted is None:
-        raise CliError(
-            f"flink run failed: {last_cause(output)}", EXIT_FAILED, "the client's log is in the stack's log folder"
-        )
-    return submitted[1]
+def public_variables(config_file: Path) -> dict[str, str]:
+    """What a deployment file takes from the environment and may be shown."""
+    mentioned = [name for name, secret in variables(config_file).items() if not secret]
+    return {name: os.environ[name] for name in mentioned if name in os.environ}
 
 
-def remember_package(job_id: str, package: Package) -> None:
-    """Note which package a job was started from, for a later roll-back."""
-    folder = PACKAGES / "jobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / job_id).write_text(str(package.folder))
-
-
-def refuse_missing_topics(deployment: Deployment) -> None:
+def run(client: FlinkClient, command: list[str]) -> str:
     try:
-        missing = [spec.name for spec, partitions, _ in describe_topics(deployment) if partitions is None]
-    except TopicProblem as problem:
-        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
-    if missing:
-        raise CliError(
-            f"topics missing: {', '.join(missing)}",
-            EXIT_ENVIRONMENT,
-            "make them with `meridian topics create --config …`",
-        )
-
-
-def refuse_doubled_output(deployment: Deployment) -> None:
-    """A job without state reads the raw topic from its start, and would publish everything once more."""
-    consumer = make_consumer(deployment)
-    try:
-        name = deployment.topics.aligned.name
-        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
-        offsets = [consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10) for p in partitions]
-    finally:
-        consumer.close()
-    if any(high > 0 for _, high in offsets):
-        raise CliError(
-            f"{name} holds results of an earlier job, which this one would publish again",
-            EXIT_USAGE,
-            "go on with --from-savepoint (a savepoint, or <checkpoints>/<job id>/chk-<n>), or give --repeat",
-        )
-
-
-def refuse_second_job(rest: FlinkRest, deployment: Deployment) -> None:
-    """Two jobs with one transactional prefix would fence each other and lose output."""
-    try:
-        job = rest.running(job_name(deployment))
+        return client.run(command)
     except ClusterError as error:
-        raise CliError(str(error), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
-    if job is not None:
-        raise CliError(
-            f"{job.name} runs already as job {job.id} ({job.state})",
-            EXIT_USAGE,
-            "replace it with `meridian upgrade`, or end it with `meridian cancel`",
-        )
+        raise CliError(str(error), EXIT_FAILED, "the client's log is in the stack's log folder") from None
 
 
-def last_cause(output: str) -> str:
-    """The most telling line of a Java or Python stack trace."""
-    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith(("\tat ", "\t..."))]
-    causes = [line for line in lines if line.startswith(("Caused by:", "jobs.", "ValueError"))] or lines[-1:]
-    return causes[-1].removeprefix("Caused by: ")[:500] if causes else "no output"
+def plan(client: FlinkClient, package: Package) -> Manifest:
+    try:
+        return client.plan(package)
+    except ClusterError as error:
+        raise CliError(str(error), EXIT_USAGE) from None
+
+
+def remember(rest: FlinkRest, job_id: str, deployment: Deployment, package: Package) -> None:
+    """Note what a job was started from: for a roll-back, and to judge its savepoints when it is gone."""
+    manifest = None
+    try:
+        # A job that is still initialising has no parameters yet.
+        rest.wait(lambda: PARAMETER in rest.user_config(job_id), _MANIFEST_TIMEOUT_S, f"manifest of job {job_id}")
+        manifest = rest.user_config(job_id)[PARAMETER]
+    except ClusterError as error:
+        warn(f"job {job_id} runs, but its manifest is not kept: {error}")
+    HISTORY.remember(Submission(job_id, job_name(deployment), str(package.folder), manifest))

@@ -1,31 +1,21 @@
-"""`meridian topics`: create, delete and list the topics of a deployment."""
+"""`meridian topics`: create, mend, delete and list the topics of a deployment."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from jobs.broker.topics import TopicProblem, create_topics, delete_topics, describe_topics
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, print_json, success, warn
-from jobs.pipeline.config import Deployment
-from jobs.pipeline.deployment_file import InvalidDeployment, load_deployment
+from jobs.broker.topics import TopicProblem, create_topics, delete_topics, describe_topics, mend_topics
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, print_json, success, warn
+from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.pipeline.durations import format_duration
 
-__all__ = ["create_topics", "delete_topics", "deployment_option", "read_deployment", "topics"]
-
-deployment_option = click.option(
-    "--config", "config_file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Deployment file."
-)
-
-
-def read_deployment(path: Path) -> Deployment:
-    try:
-        return load_deployment(path)
-    except InvalidDeployment as error:
-        raise CliError(str(error), EXIT_USAGE) from None
+__all__ = ["deployment_option", "read_deployment", "topics"]
 
 
 @click.group(
@@ -33,11 +23,20 @@ def read_deployment(path: Path) -> Deployment:
 Examples:
   meridian topics create --config flink-conf/deployments/demo.yaml
   meridian topics list --config flink-conf/deployments/demo.yaml --json
+  meridian topics mend --config flink-conf/deployments/demo.yaml
   meridian topics delete --config flink-conf/deployments/demo.yaml --yes
 """
 )
 def topics() -> None:
-    """Create and inspect the topics of a deployment."""
+    """Create, mend and inspect the topics of a deployment."""
+
+
+@contextmanager
+def _broker() -> Iterator[None]:
+    try:
+        yield
+    except TopicProblem as problem:
+        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
 
 
 @topics.command()
@@ -47,19 +46,37 @@ def topics() -> None:
 def create(config_file: Path, as_json: bool, strict: bool) -> None:
     """Create the missing topics; existing ones are compared, never changed."""
     deployment = read_deployment(config_file)
-    try:
+    with _broker():
         states = create_topics(deployment)
-    except TopicProblem as problem:
-        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
     if as_json:
-        print_json([{"topic": s.spec.name, "created": s.created, "differences": list(s.differences)} for s in states])
+        print_json(
+            [
+                {"topic": s.spec.name, "created": s.created, "differences": [str(d) for d in s.differences]}
+                for s in states
+            ]
+        )
     for state in states:
-        for line in state.differences:
-            warn(f"{state.spec.name}: {line}")
+        for difference in state.differences:
+            warn(f"{state.spec.name}: {difference}")
     created = [s.spec.name for s in states if s.created]
     success(f"created {', '.join(created)}" if created else "all topics exist")
     if strict and any(s.differences for s in states):
         raise SystemExit(EXIT_FAILED)
+
+
+@topics.command()
+@deployment_option
+def mend(config_file: Path) -> None:
+    """Set the topics' configurations to what the deployment says; records, partitions and replication stay.
+
+    Records that are in the raw topic already keep the time stamps they came with.
+    """
+    with _broker():
+        mended = mend_topics(read_deployment(config_file))
+    for topic, difference in mended:
+        success(f"{topic}: {difference.setting} {difference.value or '(not set)'} -> {difference.wanted}")
+    if not mended:
+        success("nothing to mend")
 
 
 @topics.command()
@@ -70,10 +87,8 @@ def delete(config_file: Path, yes: bool) -> None:
     deployment = read_deployment(config_file)
     if not yes:
         click.confirm(f"Delete the topics of {deployment.name!r} with all their records?", abort=True)
-    try:
+    with _broker():
         deleted = delete_topics(deployment)
-    except TopicProblem as problem:
-        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
     success(f"deleted {', '.join(deleted)}" if deleted else "no topic exists")
 
 
@@ -83,10 +98,8 @@ def delete(config_file: Path, yes: bool) -> None:
 def list_(config_file: Path, as_json: bool) -> None:
     """Show the wanted topics, and how existing ones differ."""
     deployment = read_deployment(config_file)
-    try:
+    with _broker():
         rows = describe_topics(deployment)
-    except TopicProblem as problem:
-        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
     if as_json:
         print_json(
             [
@@ -96,7 +109,7 @@ def list_(config_file: Path, as_json: bool) -> None:
                     "exists": partitions is not None,
                     "partitions": spec.partitions if partitions is None else partitions,
                     "configs": spec.configs,
-                    "differences": list(differences),
+                    "differences": [str(d) for d in differences],
                 }
                 for spec, partitions, differences in rows
             ]
@@ -104,7 +117,7 @@ def list_(config_file: Path, as_json: bool) -> None:
         return
     table = Table("role", "topic", "partitions", "retention", "state")
     for spec, partitions, differences in rows:
-        state = "missing" if partitions is None else "; ".join(differences) or "as wanted"
+        state = "missing" if partitions is None else "; ".join(map(str, differences)) or "as wanted"
         retention = format_duration(int(spec.configs["retention.ms"]))
         table.add_row(spec.role, spec.name, str(partitions or spec.partitions), retention, state)
     Console().print(table)

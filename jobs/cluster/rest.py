@@ -13,7 +13,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from jobs.cluster.restore_points import RestorePoint, plain_path
+
 TERMINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
+_FAILING_STATES = frozenset({"FAILING", "FAILED", "RESTARTING"})
+_PYTHON_TRACE = "Traceback (most recent call last):"
+_RECENT_FAILURE_MS = 120_000  # longer than the longest pause between two attempts, and the start after it
 
 
 class ClusterError(RuntimeError):
@@ -60,18 +65,52 @@ class FlinkRest:
     def completed_checkpoints(self, job_id: str) -> int:
         return int(self.get(f"/jobs/{job_id}/checkpoints").get("counts", {}).get("completed", 0))
 
+    def restore_points(self, job_id: str) -> list[RestorePoint]:
+        """The newest completed checkpoint and the newest savepoint of a job, as far as there are."""
+        newest = self.get(f"/jobs/{job_id}/checkpoints").get("latest") or {}
+        known = [newest.get("completed"), newest.get("savepoint")]
+        return [
+            RestorePoint(plain_path(point["external_path"]), job_id, point["id"], point["latest_ack_timestamp"])
+            for point in known
+            if point and point.get("external_path")
+        ]
+
+    def restored_from(self, job_id: str) -> str | None:
+        """Where a job's newest attempt took its state from."""
+        restored = (self.get(f"/jobs/{job_id}/checkpoints").get("latest") or {}).get("restored") or {}
+        return plain_path(restored["external_path"]) if restored.get("external_path") else None
+
+    def retains_checkpoints(self, job_id: str) -> bool:
+        """Whether a job's newest checkpoint outlives its cancellation."""
+        kept = self.get(f"/jobs/{job_id}/checkpoints/config").get("externalization") or {}
+        return bool(kept.get("enabled")) and not kept.get("delete_on_cancellation")
+
+    def is_failing(self, job_id: str) -> bool:
+        """Whether a job is between two attempts, or failed so lately that its next failure may be near."""
+        job = self.get(f"/jobs/{job_id}")
+        if job["state"] in _FAILING_STATES:
+            return True
+        failures = self._failures(job_id)
+        return bool(failures) and job["now"] - failures[0]["timestamp"] < _RECENT_FAILURE_MS
+
     def user_config(self, job_id: str) -> dict[str, str]:
-        return dict(self.get(f"/jobs/{job_id}/config").get("execution-config", {}).get("user-config", {}))
+        settings = self.get(f"/jobs/{job_id}/config").get("execution-config") or {}
+        return dict(settings.get("user-config") or {})
 
     def root_cause(self, job_id: str) -> str:
-        """The last line of the newest failure's chain of causes: what a person wants to read first."""
-        history = self.get(f"/jobs/{job_id}/exceptions?maxExceptions=1").get("exceptionHistory", {})
-        entries = history.get("entries") or []
-        if not entries:
+        """The end of the newest failure's chain of causes, in Python if it ends there: what a person wants to read."""
+        failures = self._failures(job_id)
+        if not failures:
             return "no exception recorded"
-        lines = [line for line in entries[0]["stacktrace"].splitlines() if line and not line.startswith("\t")]
+        lines = [line for line in failures[0]["stacktrace"].splitlines() if line and not line[0].isspace()]
         causes = [line for line in lines if line.startswith("Caused by:")] or lines
-        return str(causes[-1]).removeprefix("Caused by: ")[:500]
+        cause = str(lines[-1] if causes[-1].endswith(_PYTHON_TRACE) else causes[-1])
+        return cause.removeprefix("Caused by: ")[:500]
+
+    def _failures(self, job_id: str) -> list[dict[str, Any]]:
+        """The newest failure that the job was restarted for."""
+        history = self.get(f"/jobs/{job_id}/exceptions?maxExceptions=1").get("exceptionHistory") or {}
+        return list(history.get("entries") or [])
 
     def cancel(self, job_id: str) -> None:
         self._call("PATCH", f"/jobs/{job_id}?mode=cancel")

@@ -155,7 +155,6 @@ class Stream(Section):
     valid: tuple[float, float] = (float("-inf"), float("inf"))
     period: Annotated[DurationMs, Field(gt=0)] | None = None
     time_zone: str | None = None
-    interval_label: Literal["starting", "ending"] = "starting"
     max_age: DurationMs = 30 * rules.DAY_MS
     allowed_lateness: DurationMs = 0
     early_every: Annotated[DurationMs, Field(gt=0)] | None = None
@@ -262,7 +261,6 @@ def _stream_rule(stream: Stream) -> rules.StreamRule:
         valid_max=stream.valid[1],
         period_ms=stream.period,
         time_zone=stream.time_zone,
-        interval_label=stream.interval_label,
         max_age_ms=stream.max_age,
         allowed_lateness_ms=stream.allowed_lateness,
         windows=tuple(

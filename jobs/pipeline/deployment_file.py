@@ -15,6 +15,7 @@ from jobs.pipeline.config import Deployment
 from udfs.align import Aligner
 from udfs.reasons import Rejected
 
+_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|JAAS", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -49,6 +50,23 @@ def load_deployment(path: Path, environment: Mapping[str, str] = os.environ) -> 
     except (ValueError, Rejected) as error:
         raise InvalidDeployment(f"{path}: {error}") from None
     return deployment
+
+
+def variables(path: Path) -> dict[str, bool]:
+    """The environment variables that a valid deployment file mentions, and whether each stands for a secret.
+
+    A secret is what has a name like one, and all that goes into `kafka.properties`.
+    """
+    document = yaml.safe_load(path.read_text())
+    secret = _mentioned(document.get("kafka", {}).get("properties"))
+    return {name: name in secret or bool(_SECRET_NAME.search(name)) for name in sorted(_mentioned(document))}
+
+
+def _mentioned(value: Any) -> set[str]:
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return set().union(*map(_mentioned, parts))
+    return {match[1] for match in _VARIABLE.finditer(value)} if isinstance(value, str) else set()
 
 
 def _line(path: Path, error: Any, document: Any) -> str:

@@ -76,6 +76,14 @@ def test_rendered_config_has_ports_slots_and_folders_of_the_stack(layout: StackL
         3,
     )
     assert config["execution.checkpointing.dir"] == f"file://{layout.root}/checkpoints"
+    assert config["execution.checkpointing.savepoint-dir"] == f"file://{layout.root}/savepoints"
+
+
+def test_no_folder_of_the_project_config_is_left_in_a_stack(layout: StackLayout) -> None:
+    base = project_config()
+    config = flink_config(base, chosen(), layout)
+    placeholders = {key for key, value in base.items() if str(value).startswith("file:")}
+    assert placeholders and not any(config[key] == base[key] for key in placeholders)
 
 
 def test_restarts_are_bounded() -> None:
@@ -266,11 +274,26 @@ def test_beam_server_class_of_the_installed_flink_is_known_and_rewritten_once() 
         beam_loopback.rewrite(rewritten)
 
 
-def test_unknown_beam_server_class_is_left_alone(tmp_path: Path) -> None:
-    jar = tmp_path / "flink-python.jar"
+def unknown_flink_python(folder: Path) -> Path:
+    jar = folder / "flink-python-9.9.jar"
     with zipfile.ZipFile(jar, "w") as archive:
         archive.writestr(beam_loopback.CLASS_FILE, b"\xca\xfe\xba\xbe")
-    assert not beam_loopback.write_jar(jar, tmp_path / "out.jar")
+    return jar
+
+
+def test_unknown_beam_server_class_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(beam_loopback.OPEN_PORTS_VARIABLE, raising=False)
+    with pytest.raises(CliError, match=r"flink-python-9\.9\.jar.*all interfaces") as caught:
+        beam_loopback.write_jar(unknown_flink_python(tmp_path), tmp_path / "out.jar")
+    assert caught.value.exit_code == EXIT_ENVIRONMENT
+    assert beam_loopback.OPEN_PORTS_VARIABLE in (caught.value.hint or "")
+
+
+def test_unknown_beam_server_class_is_left_alone_where_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(beam_loopback.OPEN_PORTS_VARIABLE, "1")
+    assert not beam_loopback.write_jar(unknown_flink_python(tmp_path), tmp_path / "out.jar")
     assert not (tmp_path / "out.jar").exists()
 
 

@@ -9,16 +9,18 @@ original on the classpath of the local stack. The installed package is not touch
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zipfile
 from pathlib import Path
 from typing import Final
 
-from jobs.cli.console import warn
+from jobs.cli.console import EXIT_ENVIRONMENT, CliError, warn
 
 CLASS_FILE: Final = "org/apache/beam/sdk/fn/server/ServerFactory$InetSocketAddressServerFactory.class"
 _KNOWN_SHA256: Final = "c1118447c1a3ca918c1a766c1319a42789455667f0ad312689ffabed3849cfe9"
 """The class as it is in apache-flink 2.2.1: any other is left alone, because the byte offsets are of this one."""
+OPEN_PORTS_VARIABLE: Final = "MERIDIAN_OPEN_WORKER_PORTS"
 
 _UTF8, _NAME_AND_TYPE, _METHOD_REF = 1, 12, 10
 _SIZES: Final = {
@@ -100,11 +102,22 @@ def rewrite(code: bytes) -> bytes:
 
 
 def write_jar(flink_python: Path, target: Path) -> bool:
-    """Put the rewritten class into `target`; False, with a warning, when this version of the class is not known."""
+    """Put the rewritten class into `target`; False when this version of the class is not known and that is accepted.
+
+    Raises
+    ------
+    CliError: the class is not known, and nobody said that open ports are fine.
+    """
     with zipfile.ZipFile(flink_python) as archive:
         original = archive.read(CLASS_FILE)
     if hashlib.sha256(original).hexdigest() != _KNOWN_SHA256:
-        warn("unknown version of flink-python: the ports of Python workers will listen on all interfaces")
+        if os.environ.get(OPEN_PORTS_VARIABLE) != "1":
+            raise CliError(
+                f"{flink_python.name} is of an unknown version: Python workers' ports would listen on all interfaces",
+                EXIT_ENVIRONMENT,
+                f"use the pinned apache-flink (scripts/bootstrap), or set {OPEN_PORTS_VARIABLE}=1 behind a firewall",
+            )
+        warn(f"{OPEN_PORTS_VARIABLE}=1: the ports of Python workers listen on all interfaces")
         return False
     with zipfile.ZipFile(target, "w") as jar:
         jar.writestr(zipfile.ZipInfo(CLASS_FILE), rewrite(original))

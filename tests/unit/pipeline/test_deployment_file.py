@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from jobs.pipeline.config import Deployment
-from jobs.pipeline.deployment_file import InvalidDeployment, load_deployment
+from jobs.pipeline.deployment_file import InvalidDeployment, load_deployment, variables
 
 DEMO = Path(__file__).resolve().parents[3] / "flink-conf" / "deployments" / "demo.yaml"
 STREAM = {"name": "air", "metrics": ["air_*"], "unit": "degC", "windows": [{"name": "5min", "size": "5 min"}]}
@@ -56,6 +56,7 @@ def test_the_demo_is_valid_and_the_smallest_deployment_has_defaults_for_the_rest
         ({"parallelism": 64}, "parallelism: up to the number of shards (32)"),
         ({"avro": {"schemas": [{"id": 1, "file": "absent.avsc"}]}}, "absent.avsc: No such file"),
         ({"name": "Demo Nr 1"}, "name = 'Demo Nr 1'"),
+        ({"streams": [{**STREAM, "interval_label": "ending"}]}, "streams.0.interval_label = 'ending': unknown key"),
     ],
 )
 def test_each_mistake_is_named_with_its_key(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
@@ -81,6 +82,16 @@ def test_secrets_come_from_the_environment_and_an_unset_one_is_named(tmp_path: P
     assert load(tmp_path, document, KAFKA_PASSWORD="s3cret").kafka.properties["sasl.password"] == "s3cret"
     with pytest.raises(InvalidDeployment, match="KAFKA_PASSWORD"):
         load(tmp_path, document)
+
+
+def test_what_goes_to_kafka_clients_or_is_named_like_a_secret_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.yaml"
+    kafka = {
+        "bootstrap_servers": "${HOST}:${PORT:-9092}",
+        "properties": {"ssl.keystore.location": "${STORE}", "sasl.jaas.config": 'username="${USER_ID}"'},
+    }
+    path.write_text(yaml.safe_dump(SMALLEST | {"kafka": kafka, "attribute_headers": ["${API_TOKEN}", "plain"]}))
+    assert variables(path) == {"HOST": False, "PORT": False, "STORE": True, "USER_ID": True, "API_TOKEN": True}
 
 
 def test_the_published_schema_accepts_the_demo_and_refuses_unknown_keys() -> None:
