@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, NamedTuple
 
 _NAMED = ("record", "error", "enum", "fixed")
+_LEAST_BYTES = {"null": 0, "float": 4, "double": 8}
 
 
-def refuse_unsafe(schema: Any) -> None:
-    """Check that no body of bounded size can exhaust a worker that reads it with this schema.
+class WriterType(NamedTuple):
+    """A type of a writer's schema and what its parts make of it."""
+
+    plain: Any  # without logical types, so that times stay epoch numbers and UUIDs text
+    least_bytes: int  # no value is shorter
+    holds_bytes: bool  # its values can be binary, which JSON cannot write
+
+
+def read_schema(schema: Any) -> WriterType:
+    """Read a writer's schema, and check that no body of bounded size can exhaust a worker that reads it.
 
     Parameters
     ----------
     schema
         An Avro schema as plain JSON.
+
+    Returns
+    -------
+        What is known of its records. Bytes written with the schema are read by the plain one.
 
     Raises
     ------
@@ -23,95 +36,49 @@ def refuse_unsafe(schema: Any) -> None:
         may take no bytes (a count of 2**60 would be believed), or holds a `local-timestamp-…` or a decimal: the one is
         a naive time that would pass as UTC, the other not a number once its type is gone.
 
-    Source: Avro 1.12 specification, "Binary Encoding" and "Logical Types".
+    Source: Avro 1.12 specification, "Binary Encoding" and "Logical Types" (a reader may ignore them).
     """
-    _least_bytes(schema, "", {}, ())
+    return _read(schema, "", {}, ())
 
 
-def _least_bytes(schema: Any, namespace: str, known: dict[str, int], open_names: tuple[str, ...]) -> int:
+def _read(schema: Any, namespace: str, known: dict[str, WriterType], open_names: tuple[str, ...]) -> WriterType:
     if isinstance(schema, str):
-        if schema == "null":
-            return 0
         for name in (_full_name(schema, namespace), schema):
             if name in open_names:
                 raise ValueError(f"type {name} is recursive")
             if name in known:
-                return known[name]
-        return {"float": 4, "double": 8}.get(schema, 1)
+                return known[name]._replace(plain=schema)
+        return WriterType(schema, _LEAST_BYTES.get(schema, 1), schema == "bytes")
     if isinstance(schema, list):
-        for branch in schema:
-            _least_bytes(branch, namespace, known, open_names)
-        return 1
+        branches = [_read(branch, namespace, known, open_names) for branch in schema]
+        return WriterType([b.plain for b in branches], 1, any(b.holds_bytes for b in branches))
     logical = str(schema.get("logicalType", ""))
     if logical.startswith("local-timestamp") or logical == "decimal":
         raise ValueError(f"logical type {logical} is not supported")
+    plain = {name: value for name, value in schema.items() if name != "logicalType"}
     kind = schema["type"]
-    if kind == "array":
-        if _least_bytes(schema["items"], namespace, known, open_names) == 0:
-            raise ValueError("an array has items that may take no bytes")
-        return 1
-    if kind == "map":
-        _least_bytes(schema["values"], namespace, known, open_names)
-        return 1
     if kind not in _NAMED:
-        return _least_bytes(kind, namespace, known, open_names)
+        part = "items" if kind == "array" else "values" if kind == "map" else "type"
+        inner = _read(schema[part], namespace, known, open_names)
+        if kind == "array" and inner.least_bytes == 0:
+            raise ValueError("an array has items that may take no bytes")
+        least_bytes = inner.least_bytes if part == "type" else 1
+        return WriterType({**plain, part: inner.plain}, least_bytes, inner.holds_bytes)
     name = _full_name(schema["name"], schema.get("namespace", namespace))
-    inner = name.rpartition(".")[0]
     if kind == "fixed":
-        known[name] = int(schema["size"])
+        known[name] = WriterType(plain, int(schema["size"]), True)
     elif kind == "enum":
-        known[name] = 1
+        known[name] = WriterType(plain, 1, False)
     else:
-        known[name] = sum(_least_bytes(f["type"], inner, known, (*open_names, name)) for f in schema["fields"])
+        inner_namespace = name.rpartition(".")[0]
+        types = [_read(f["type"], inner_namespace, known, (*open_names, name)) for f in schema["fields"]]
+        plain["fields"] = [{**f, "type": t.plain} for f, t in zip(schema["fields"], types, strict=True)]
+        known[name] = WriterType(plain, sum(t.least_bytes for t in types), any(t.holds_bytes for t in types))
     return known[name]
 
 
 def _full_name(name: str, namespace: str) -> str:
     return name if "." in name or not namespace else f"{namespace}.{name}"
-
-
-def plain_types(schema: Any) -> Any:
-    """Copy a schema without its logical types, so that times stay epoch numbers and UUIDs text.
-
-    Parameters
-    ----------
-    schema
-        An Avro schema as plain JSON.
-
-    Returns
-    -------
-        The copy; bytes written with the one are read by the other.
-
-    Source: Avro 1.12 specification, "Logical Types" (a reader may ignore them).
-    """
-    if isinstance(schema, list):
-        return [plain_types(branch) for branch in schema]
-    if isinstance(schema, dict):
-        return {
-            key: value if key == "default" else plain_types(value)
-            for key, value in schema.items()
-            if key != "logicalType"
-        }
-    return schema
-
-
-def holds_bytes(schema: Any) -> bool:
-    """Tell whether records of this schema can hold binary values, which JSON cannot write.
-
-    Parameters
-    ----------
-    schema
-        An Avro schema as plain JSON.
-
-    Returns
-    -------
-        True when a type `bytes` or `fixed` occurs in it.
-    """
-    if isinstance(schema, list):
-        return any(map(holds_bytes, schema))
-    if isinstance(schema, dict):
-        return any(holds_bytes(schema[key]) for key in ("type", "items", "values", "fields") if key in schema)
-    return schema in ("bytes", "fixed")
 
 
 def to_json_value(value: Any) -> Any:

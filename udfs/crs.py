@@ -13,7 +13,17 @@ import numpy as np
 from pyproj import CRS, Transformer
 from pyproj.network import set_network_enabled  # type: ignore[attr-defined]
 
-from udfs.crs_operation import IDENTITY, Flags, Floats, Operation, Operations, contains, transform
+from udfs.crs_operation import (
+    IDENTITY,
+    Flags,
+    Floats,
+    NoOperation,
+    Operation,
+    Operations,
+    areas_of_use,
+    contains,
+    transform,
+)
 from udfs.crs_text import MAX_CRS_LENGTH, read_crs
 from udfs.reading import Position
 from udfs.reasons import Reason, Rejected
@@ -23,7 +33,9 @@ Key = tuple[str, float, float, str]  # crs, x, y, region
 Place = Position | Rejected
 
 _SOURCES = 512  # CRSs whose operations are kept; one takes up to a few dozen PROJ objects
-_UNKNOWN = 1_024  # texts that are known to name no CRS
+_UNKNOWN = 1_024  # texts that are known to name no CRS, or one that PROJ cannot use
+_TEXT_CHARACTERS = 4_194_304  # of all CRS texts among the remembered positions: a thousand WKTs, 200,000 codes
+_NAME_LENGTH = 80  # a WKT may name its CRS in thousands of characters, and refusals repeat the name
 _NULL_ISLAND_DEG = 1e-6  # 0.1 m
 _ROUND_TRIP_M = 1.0
 
@@ -34,14 +46,13 @@ class Locator:
     Parameters
     ----------
     rule
-        Target CRS, regions with known boxes, and whether ballpark transforms are refused.
+        Target CRS, regions with known boxes, whether ballpark transforms are refused, and how far outside a CRS's area
+        of use a position is believed: the areas are coarse boxes (EPSG rounds them to 0.01°), and coastal or border
+        stations keep the grid of their network.
     assign_cell
         Names the cell of (lon_deg, lat_deg, x, y, region).
     cache_size
         Positions (and refusals) remembered, at least 1; twice as many can be held for a while.
-    area_tolerance_deg
-        How far outside the source CRS's area of use a position is still believed. The areas are coarse boxes (EPSG
-        rounds them to 0.01°) and coastal or border stations keep the grid of their network: 0.1°, about 10 km.
 
     Raises
     ------
@@ -55,7 +66,6 @@ class Locator:
         assign_cell: Callable[[float, float, float, float, str], str],
         *,
         cache_size: int = 65_536,
-        area_tolerance_deg: float = 0.1,
     ) -> None:
         set_network_enabled(active=False)
         self._target = read_crs(rule.target_crs)
@@ -64,10 +74,12 @@ class Locator:
         self._refuses_ballpark = rule.ballpark == "reject"
         self._assign_cell = assign_cell
         self._cache_size = cache_size
-        self._tolerance_deg = area_tolerance_deg
+        self._tolerance_deg = rule.area_tolerance_deg
         # Two generations instead of an ordered dict: a hit costs one look-up, and what is in use survives a change.
         self._recent: dict[Key, Place] = {}
         self._older: dict[Key, Place] = {}
+        self._texts: dict[str, str] = {}
+        self._text_characters = 0
         self._sources: dict[str, _Source] = {}
         self._unknown: dict[str, Rejected] = {}
 
@@ -104,6 +116,7 @@ class Locator:
 
     def _find(self, keys: Sequence[Key], places: list[Place | None], missing: list[int]) -> None:
         found: dict[Key, Place] = {}
+        refused: dict[str, Rejected] = {}
         by_crs: dict[str, dict[Key, None]] = {}
         for index in missing:
             key = keys[index]
@@ -114,16 +127,35 @@ class Locator:
                 by_crs.setdefault(key[0], {})[key] = None
         for text, group in by_crs.items():
             source = self._source(text)
-            batch = list(group)
-            new = [source] * len(batch) if isinstance(source, Rejected) else self._locate_or_refuse(source, batch)
-            found.update(zip(batch, new, strict=True))
+            if isinstance(source, Rejected):
+                refused[text] = source
+            else:
+                batch = list(group)
+                found.update(zip(batch, self._locate_or_refuse(source, batch), strict=True))
         for index in missing:
-            places[index] = found[keys[index]]
+            key = keys[index]
+            places[index] = found.get(key) or refused[key[0]]
+        self._remember(found)
+
+    def _remember(self, found: dict[Key, Place]) -> None:
         if len(self._recent) + len(found) > self._cache_size:
             self._older, self._recent = self._recent, {}
         if len(found) <= self._cache_size:
-            # An overlong text is not kept in the cache, nor a NaN, which never equals itself.
-            self._recent.update((k, p) for k, p in found.items() if len(k[0]) <= MAX_CRS_LENGTH and k[1] == k[1])
+            for (text, x, y, region), place in found.items():
+                if x == x and y == y:  # a NaN never equals itself
+                    key = (self._shared(text), x, y, region)  # before the cache is looked at, which this may renew
+                    self._recent[key] = place
+
+    def _shared(self, text: str) -> str:
+        """Give one object for equal texts, or each remembered position would hold a copy of its WKT."""
+        shared = self._texts.get(text)
+        if shared is None:
+            self._text_characters += len(text)
+            if self._text_characters > _TEXT_CHARACTERS:
+                self._recent, self._older, self._texts = {}, {}, {}
+                self._text_characters = len(text)
+            shared = self._texts[text] = text
+        return shared
 
     def _source(self, text: str) -> _Source | Rejected:
         source = self._sources.get(text)
@@ -135,7 +167,8 @@ class Locator:
         try:
             source = _Source(text, self._target, self._geographic, self._tolerance_deg)
         except Exception as error:  # PROJ knows many texts that it then cannot use, and says so in many ways
-            refused = Rejected(Reason.UNKNOWN_CRS, str(error) or type(error).__name__)
+            reason = Reason.TRANSFORM_FAILED if isinstance(error, NoOperation) else Reason.UNKNOWN_CRS
+            refused = Rejected(reason, str(error) or type(error).__name__)
             if len(self._unknown) >= _UNKNOWN:
                 self._unknown.clear()
             if len(text) <= MAX_CRS_LENGTH:
@@ -151,7 +184,7 @@ class Locator:
         try:
             return self._locate(source, keys)
         except Exception as error:
-            message = f"{keys[0][0][:80]!r} cannot be transformed: {error or type(error).__name__}"
+            message = f"{source.name!r} cannot be transformed: {error or type(error).__name__}"
             return [Rejected(Reason.TRANSFORM_FAILED, message)] * len(keys)
 
     def _locate(self, source: _Source, keys: list[Key]) -> list[Place]:
@@ -171,9 +204,10 @@ class Locator:
             note(~in_range, Reason.POSITION_OUT_OF_RANGE, f"no place on Earth has these coordinates in {source.name}")
             known = np.isfinite(rough_lon) & np.isfinite(rough_lat)
             note(~known, Reason.TRANSFORM_FAILED, f"{source.name} does not give a finite longitude and latitude")
-            if source.area is not None:
-                inside = contains(source.area, rough_lon, rough_lat, self._tolerance_deg)
-                note(~inside, Reason.OUTSIDE_AREA_OF_USE, f"outside {source.area.bounds}°, the area of {source.name}")
+            if source.areas:
+                inside = np.any([contains(a, rough_lon, rough_lat, self._tolerance_deg) for a in source.areas], axis=0)
+                bounds = " and ".join(f"({a.west}, {a.south}, {a.east}, {a.north})°" for a in source.areas)
+                note(~inside, Reason.OUTSIDE_AREA_OF_USE, f"outside {bounds}, the area of {source.name}")
             lon, lat, by_geographic = source.to_geographic.transform(x, y, rough_lon, rough_lat)
             to_x, to_y, by_target = source.to_target.transform(x, y, rough_lon, rough_lat)
             usable = np.isfinite(lon) & np.isfinite(lat) & np.isfinite(to_x) & np.isfinite(to_y)
@@ -208,8 +242,8 @@ class _Source:
 
     def __init__(self, text: str, target: CRS, geographic: CRS, tolerance_deg: float) -> None:
         crs = read_crs(text)
-        self.name = crs.name if crs.name != "unknown" else text[:80]
-        self.area = crs.area_of_use
+        self.name = (crs.name if crs.name != "unknown" else text)[:_NAME_LENGTH]
+        self.areas = areas_of_use(crs)
         self.to_geographic = Operations(crs, geographic, tolerance_deg)
         same = target.equals(geographic, ignore_axis_order=True)
         self.to_target = self.to_geographic if same else Operations(crs, target, tolerance_deg)

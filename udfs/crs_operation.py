@@ -14,6 +14,8 @@ from pyproj._crs import AreaOfUse
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
+from udfs.rules import BoundingBox
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
@@ -30,7 +32,28 @@ class Operation(msgspec.Struct, frozen=True):
 IDENTITY = Operation("identity", 0.0, False)
 
 
-def contains(area: AreaOfUse, lon_deg: Floats, lat_deg: Floats, tolerance_deg: float) -> Flags:
+class NoOperation(ValueError):  # noqa: N818
+    """PROJ knows both CRSs but no way from one to the other: most often a projection that it cannot compute."""
+
+
+def areas_of_use(crs: CRS) -> list[BoundingBox]:
+    """List the areas that a CRS is meant for, in degrees east of Greenwich; none where they are not known.
+
+    EPSG gives some national grids two, and pyproj's `area_of_use` is only the first of them: of RT90 2.5 gon V (3021)
+    and of KKJ zone 3 (2393) that is one zone, although both are the small-scale grid of their whole country.
+
+    Source: EPSG registry, "usage" (since version 10); PROJJSON 0.2, "usages".
+    """
+    boxes = [usage["bbox"] for usage in crs.to_json_dict().get("usages", ()) if "bbox" in usage]
+    areas = [
+        BoundingBox(b["west_longitude"], b["south_latitude"], b["east_longitude"], b["north_latitude"]) for b in boxes
+    ]
+    if not areas and crs.area_of_use is not None:
+        areas = [BoundingBox(*crs.area_of_use.bounds)]
+    return [area for area in areas if area.south >= -90.0]  # -1000: not known to EPSG
+
+
+def contains(area: AreaOfUse | BoundingBox, lon_deg: Floats, lat_deg: Floats, tolerance_deg: float) -> Flags:
     """Tell which positions lie in an area.
 
     Parameters
@@ -95,6 +118,11 @@ class Operations:
     tolerance_deg
         How far outside its area of use an operation is still taken, when none covers a position properly.
 
+    Raises
+    ------
+    NoOperation
+        There is none.
+
     Source: PROJ documentation, "proj_create_crs_to_crs" and "Computation of coordinate operations between two CRS".
     """
 
@@ -108,12 +136,7 @@ class Operations:
         if self.identity:
             self.operations = [IDENTITY]
             return
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # "Best transformation is not available": said by `best_available`
-                group = TransformerGroup(source, target, always_xy=True)
-        except ProjError:
-            return
+        group = _group(source, target)
         ranked = sorted(((_describe(t), t) for t in group.transformers), key=lambda pair: _rank(pair[0], pair[1]))
         self._transformers = [transformer for _, transformer in ranked]
         self._areas = [transformer.area_of_use for _, transformer in ranked]
@@ -134,14 +157,13 @@ class Operations:
 
         Returns
         -------
-            x and y in the target CRS (not finite where there is no operation or it fails), and indices into
-            `operations`.
+            x and y in the target CRS (not finite where the operation fails), and indices into `operations`.
         """
         if self.identity:
             return x, y, np.zeros(len(x), np.intp)
         chosen = self._choose(lon_deg, lat_deg)
         out_x, out_y = np.full(len(x), np.nan), np.full(len(x), np.nan)
-        for index in np.unique(chosen[chosen >= 0]):
+        for index in np.unique(chosen):
             mask = chosen == index
             transformer = self._transformers[0 if index == len(self._transformers) else index]
             out_x[mask], out_y[mask] = transform(transformer, x[mask], y[mask])
@@ -181,9 +203,20 @@ class Operations:
                         return chosen
                     inside = free if area is None else free & contains(area, lon_deg, lat_deg, tolerance_deg)
                     chosen[inside] = index
-        if self._transformers:
-            chosen[chosen < 0] = len(self._transformers)
+        chosen[chosen < 0] = len(self._transformers)
         return chosen
+
+
+def _group(source: CRS, target: CRS) -> TransformerGroup:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "Best transformation is not available": said by `best_available`
+            group = TransformerGroup(source, target, always_xy=True)
+    except (ProjError, IndexError):  # pyproj takes the first operation without asking whether there is one
+        group = None
+    if group is None or not group.transformers:
+        raise NoOperation(f"PROJ has no operation from {source.name[:80]!r} to {target.name[:80]!r}")
+    return group
 
 
 def _describe(transformer: Any) -> Operation:

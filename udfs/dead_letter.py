@@ -11,7 +11,10 @@ import orjson
 
 from udfs.reasons import Reason
 
+REPLAY_OF = "replay_of"  # header of a record that was sent again: `Source.name` of the one that was refused
+
 _ENVELOPE_LIMIT = 8_192  # bytes kept of the key and of each header; Kafka bounds only their sum with the value
+_NAME_LIMIT = 300  # bytes; a topic's name has at most 249
 
 
 class Source(NamedTuple):
@@ -21,6 +24,10 @@ class Source(NamedTuple):
     partition: int
     offset: int
     append_time_ms: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 def dead_letter(
@@ -41,6 +48,7 @@ def dead_letter(
     ----------
     raw : the value as received (None for a tombstone); kept up to `payload_limit` bytes, base64, with the SHA-256 of
         the whole so that a cut record can be checked when it is fetched again by its offset.
+    headers : by name; the letter of a replayed record names what it replays, from `replay_of`.
     details : further fields (window definition, watermark, lateness …), merged at the top level.
 
     Returns
@@ -64,7 +72,8 @@ def dead_letter(
         "payload_bytes": size,
         "payload_sha256": None if raw is None else hashlib.sha256(raw).hexdigest(),
         "truncated": size > payload_limit or _is_cut(key) or any(map(_is_cut, (headers or {}).values())),
-        "replayable": raw is not None,
+        "replayable": raw is not None and not reason.is_final,
+        "replay_of": _text((headers or {}).get(REPLAY_OF)),
         "job_version": job_version,
     }
     if details:
@@ -74,6 +83,10 @@ def dead_letter(
 
 def _is_cut(data: bytes | None) -> bool:
     return data is not None and len(data) > _ENVELOPE_LIMIT
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header[:_NAME_LIMIT].decode(errors="replace")
 
 
 def _base64(data: bytes | None) -> str | None:

@@ -10,7 +10,7 @@ import fastavro
 import orjson
 
 from udfs.avro_encoding import fingerprint_of
-from udfs.avro_schema import holds_bytes, plain_types, refuse_unsafe, to_json_value
+from udfs.avro_schema import read_schema, to_json_value
 from udfs.reasons import Reason, Rejected
 from udfs.rules import LimitRule
 from udfs.schemas import reading_schema
@@ -150,10 +150,10 @@ class _Writer:
     def __init__(self, schema: Any) -> None:
         if not isinstance(schema, dict) or schema.get("type") != "record":
             raise ValueError("the schema is not a record")
-        refuse_unsafe(schema)
+        records = read_schema(schema)
         self.fingerprint = fingerprint_of(schema)
-        self._parsed = fastavro.parse_schema(plain_types(schema))
-        self._holds_bytes = holds_bytes(schema)
+        self._parsed = fastavro.parse_schema(records.plain)
+        self._holds_bytes = records.holds_bytes
 
     def read(self, value: bytes, start: int) -> dict[str, Any]:
         source = BytesIO(value)

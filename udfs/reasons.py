@@ -68,6 +68,11 @@ class Reason(StrEnum):
     def stage(self) -> Stage:
         return _STAGE_OF[self]
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the same bytes, sent again, can never fare better: what refused them is not in the job's rules."""
+        return self in (Reason.TOMBSTONE, Reason.ID_CONFLICT, Reason.LATE)
+
 
 _FIRST_REASON_OF_STAGE = {
     Reason.TOMBSTONE: Stage.DECODE,

@@ -38,7 +38,6 @@ class StreamRule:
     valid_max: float = float("inf")
     period_ms: int | None = None  # the expected time between readings of one sensor, for completeness
     time_zone: str | None = None  # tz database name for naive times; None: a naive time is rejected
-    interval_label: Literal["starting", "ending"] = "starting"  # hour-ending feeds are shifted by their producer
     max_age_ms: int = 30 * DAY_MS
     allowed_lateness_ms: int = 0
     windows: tuple[WindowDefinition, ...] = ()
@@ -72,6 +71,7 @@ class PositionRule:
     target_crs: str = "EPSG:3857"
     ballpark: Literal["mark", "reject"] = "mark"
     regions: tuple[tuple[str, BoundingBox], ...] = ()  # only regions whose box is known
+    area_tolerance_deg: float = 0.1  # how far outside the area of use of its CRS a position is still believed
 
 
 @dataclass(frozen=True)

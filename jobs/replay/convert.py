@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from jobs.replay.mapping import Column, Mapping, Metric
-from jobs.replay.source import BadRow, Row
+from jobs.replay.source import BadRow, Row, find_cell
 from udfs.event_time import normalise_event_time
 from udfs.reasons import Rejected
 
@@ -104,9 +104,7 @@ class Converter:
         """A constant, or the cell; None for what stands for no value."""
         if not isinstance(source, Column):
             return source
-        if source.column not in cells:
-            raise BadRow(f"no column {source.column!r}")
-        value = cells[source.column]
+        value = find_cell(cells, source.column)
         if value is None or (isinstance(value, str) and value in self._missing):
             return None
         text = value if isinstance(value, str) else _plain(value)
@@ -137,7 +135,7 @@ class Converter:
         rule = self._mapping.time
         parts = []
         for column in rule.columns:
-            value = cells.get(column)
+            value = find_cell(cells, column)
             if value is None or value == "":
                 raise BadRow(f"time column {column!r} is missing")
             parts.append(value)

@@ -21,7 +21,10 @@ class Section(BaseModel):
 
 
 class Column(Section):
-    """A field taken from a column; `prefix` goes in front of it, `values` translates its texts."""
+    """A field taken from a column; `prefix` goes in front of it, `values` translates its texts.
+
+    A column of NDJSON may be a path into nested objects and arrays: `position.lon`, `coordinates.0`.
+    """
 
     column: str
     prefix: str = ""

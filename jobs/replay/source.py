@@ -25,6 +25,26 @@ class Row(NamedTuple):
     problem: str = ""
 
 
+def find_cell(cells: dict[str, Any], column: str) -> Any:
+    """Find a cell by its column; in nested JSON by its path, such as `position.lon` or `coordinates.0`.
+
+    Raises
+    ------
+    BadRow : there is no such column.
+    """
+    if column in cells:
+        return cells[column]
+    value: Any = cells
+    for name in column.split("."):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            raise BadRow(f"no column {column!r}")
+    return value
+
+
 def read_rows(path: Path, mapping: Mapping, base: Path) -> Iterator[Row]:
     """Read a file row by row, with the columns of the station table joined.
 
@@ -102,7 +122,10 @@ def _read_stations(table: Stations, base: Path) -> dict[str, dict[str, Any]]:
 
 def _join(row: Row, table: Stations, stations: dict[str, dict[str, Any]]) -> Row:
     assert row.cells is not None
-    key = row.cells.get(table.column)
+    try:
+        key = find_cell(row.cells, table.column)
+    except BadRow as problem:
+        return Row(row.line, None, str(problem))
     station = None if key is None else stations.get(str(key))
     if station is None:
         return Row(row.line, None, f"station {key!r} is not in {table.file}")

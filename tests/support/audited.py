@@ -1,8 +1,11 @@
-"""The audit over records in memory."""
+"""The audit over records in memory, and what puts faults into them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
 
 from jobs.audit.intake import Intake
 from jobs.audit.ledger import read_ledgers
@@ -10,6 +13,7 @@ from jobs.audit.report import Report, judge
 from tests.support.generated import PARTITIONS, RULES, GeneratedRun
 from udfs.rules import Rules
 
+Records = dict[str, list[tuple[bytes, bytes]]]
 Published = Mapping[str, Sequence[tuple[bytes, bytes]]]
 
 
@@ -39,3 +43,25 @@ def audit(
     ranges = {p: (0, (ends or sizes)[p]) for p in range(partitions)}
     ledger = read_ledgers([run.ledger_file], intake) if with_ledger else None
     return judge(intake, ranges, ledger)
+
+
+def change(rows: list[tuple[bytes, bytes]], index: int, **fields: Any) -> None:
+    key, value = rows[index]
+    rows[index] = key, orjson.dumps({**orjson.loads(value), **fields})
+
+
+def find(rows: list[tuple[bytes, bytes]], matches: Callable[[dict[str, Any]], bool]) -> int:
+    return next(i for i, (_, value) in enumerate(rows) if matches(orjson.loads(value)))
+
+
+def of_class(name: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda record: record["class"] == name
+
+
+def final_rows(rows: list[tuple[bytes, bytes]]) -> dict[bytes, int]:
+    """The index of each window's last row: revisions of one window are published in order."""
+    return {key: index for index, (key, _) in enumerate(rows)}
+
+
+def figures(report: Report) -> tuple[int, int, int]:
+    return report.lost, report.doubled, report.wrong_class

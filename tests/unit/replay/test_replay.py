@@ -63,6 +63,37 @@ def test_ndjson_is_read_with_numbers_as_numbers(tmp_path: Path) -> None:
     assert [p.partition(":")[0] for p in tally.problems] == ["line 3", "line 4"]
 
 
+def test_a_column_of_ndjson_may_be_a_path_into_nested_json(tmp_path: Path) -> None:
+    text = (
+        '{"at":{"utc":"2024-05-06T07:08:09Z"},"id":"s1","position":{"lon":-2.1,"p":[5,57.1]},"t":9.5,"a.b":"c"}\n'
+        '{"at":{"utc":"2024-05-06T07:08:10Z"},"id":"s1","position":null,"t":9.5,"a.b":"c"}\n'
+        '{"at":"2024-05-06T07:08:10Z","id":"s1","position":{"lon":-2.1,"p":[5]},"t":9.5,"a.b":"c"}\n'
+    )
+    [reading], tally = convert(
+        tmp_path, text, file={"format": "ndjson"}, time={"columns": ["at.utc"]},
+        x={"column": "position.lon"}, y={"column": "position.p.1"}, attributes={"literal": {"column": "a.b"}},
+    )  # fmt: skip
+    assert (reading["x"], reading["y"], reading["event_time"]) == (-2.1, 57.1, 1714979289000)
+    assert reading["literal"] == "c"
+    assert tally.problems == ["line 2: no column 'position.lon'", "line 3: no column 'at.utc'"]
+
+
+def test_a_measurement_of_openaq_is_read_by_its_shipped_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text(
+        '{"date":{"utc":"2015-10-26T17:00:00.000Z","local":"2015-10-26T14:00:00-03:00"},"parameter":"pm25",'
+        '"value":10.2,"unit":"µg/m³","location":"Escuela E-10","coordinates":{"latitude":-22.087,'
+        '"longitude":-70.193253},"sourceName":"Chile","attribution":[{"name":"SINCA"}]}\n',
+        encoding="utf-8",
+    )
+    mapping = load_mapping(ROOT / "docs" / "mappings" / "openaq_realtime.yaml")
+    [reading] = Converter(mapping).readings(read_rows(path, mapping, tmp_path))
+    assert reading == {
+        "metric": "pm2_5", "value": 10.2, "unit": "µg/m³", "sensor_id": "openaq/Escuela E-10",
+        "event_time": 1445878800000, "x": -70.193253, "y": -22.087, "crs": "EPSG:4326", "source": "Chile",
+    }  # fmt: skip
+
+
 def test_a_wide_row_becomes_one_reading_per_metric_and_missing_values_are_no_errors(tmp_path: Path) -> None:
     metrics = [
         {"column": "t", "metric": "air_temperature", "unit": "degC"},
@@ -153,8 +184,9 @@ def test_a_converted_reading_is_accepted_by_the_align_stage(tmp_path: Path) -> N
     found = dict(headers)
     record = RawRecord(value, key, partition, 0, NOW_MS, tuple(found.get(n) for n in ENVELOPE_HEADERS))
     [(_, data)] = Aligner(RULES, TOPIC).align([record])
-    [accepted] = decode_frame(data).accepted
-    assert accepted.key == accepted.cell.encode() == key
+    readings, _ = decode_frame(data)
+    [station] = readings.stations
+    assert station.key == station.cell.encode() == key
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS
 from pyproj.aoi import AreaOfUse
 from pyproj.network import is_network_enabled
 
@@ -76,8 +77,8 @@ def test_worked_examples_of_epsg_guidance_7_2_are_met_there_and_back(row: dict[s
     # One unit of the last published digit of either figure.
     tolerance = max(10.0 ** -len(row[name].partition(".")[2]) for name in ("easting", "northing"))
     # The guidance note calculates beyond some areas of use: 3388 ends at 47° N, 4675 (under 3295) is Guam, not Yap.
-    there = Locator(PositionRule(projected), name_cell, area_tolerance_deg=10.0)
-    back = Locator(PositionRule(geographic), name_cell, area_tolerance_deg=10.0)
+    there = Locator(PositionRule(projected, area_tolerance_deg=10.0), name_cell)
+    back = Locator(PositionRule(geographic, area_tolerance_deg=10.0), name_cell)
     place = locate(geographic, lon, lat, using=there)
     assert (place.x, place.y) == pytest.approx((easting, northing), abs=tolerance)
     place = locate(projected, easting, northing, using=back)
@@ -232,6 +233,32 @@ def test_coordinates_outside_the_area_of_use_are_refused_with_a_small_tolerance(
     assert reason_of("EPSG:4269", -96.0, 14.81) is Reason.OUTSIDE_AREA_OF_USE
 
 
+def test_how_far_outside_the_area_of_use_is_believed_is_a_rule() -> None:
+    strict, lenient = locator(area_tolerance_deg=0.0), locator(area_tolerance_deg=0.2)
+    assert reason_of("EPSG:4269", -96.0, 14.91, using=strict) is Reason.OUTSIDE_AREA_OF_USE
+    assert locate("EPSG:4269", -96.0, 14.73, using=lenient).lat_deg == pytest.approx(14.73, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y"), [("EPSG:2393", 3_400_000.0, 7_250_000.0), ("EPSG:3021", 1_300_000.0, 6.4e6)]
+)
+def test_a_national_grid_is_used_in_its_whole_country_and_not_in_its_first_zone_only(
+    crs: str, x: float, y: float
+) -> None:
+    assert not locate(crs, x, y).ballpark
+
+
+@pytest.mark.parametrize(("crs", "x", "y"), [("EPSG:4296", 32.0, 15.0), ("EPSG:29118", 500_000.0, 100_000.0)])
+def test_an_area_that_epsg_does_not_know_refuses_nothing(crs: str, x: float, y: float) -> None:
+    locate(crs, x, y)
+
+
+def test_a_crs_that_proj_knows_but_cannot_compute_is_said_so() -> None:
+    [refused] = WEB.locate_many([("EPSG:3145", 200_000.0, 900_000.0, "")])
+    assert isinstance(refused, Rejected) and refused.reason is Reason.TRANSFORM_FAILED
+    assert "PROJ has no operation from 'ETRS89 / Faroe Lambert' to" in refused.message
+
+
 def test_coordinates_without_a_place_fail_to_transform() -> None:
     assert reason_of("EPSG:27700", 1e30, 1e30) is Reason.TRANSFORM_FAILED
 
@@ -318,6 +345,31 @@ def test_the_cache_is_bounded_and_keeps_what_is_in_use() -> None:
     assert len(small._recent) + len(small._older) <= 20
     small.locate_many([("EPSG:4326", NAN, 1.0, ""), *(("EPSG:4326", n / 100, 40.0, "") for n in range(1, 100))])
     assert len(small._recent) + len(small._older) <= 20
+
+
+def test_remembered_positions_share_the_text_of_their_crs() -> None:
+    wkt = CRS("EPSG:27700").to_wkt()
+    small = Locator(PositionRule(), name_cell, cache_size=100)
+    for number in range(300):
+        copy = wkt[:-1] + "]"
+        small.locate_many([(copy, 400_000.0 + number, 300_000.0, ""), (copy, 400_000.0, 300_000.0, "")])
+    assert len({id(key[0]) for cache in (small._recent, small._older) for key in cache}) == 1
+
+
+def test_remembered_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name is free text, so one CRS has endless WKTs."""
+    monkeypatch.setattr("udfs.crs._TEXT_CHARACTERS", 20_000)
+    wkt = CRS("EPSG:4326").to_wkt("WKT1_GDAL")
+    small = Locator(PositionRule(), name_cell)
+    for number in range(50):
+        text = wkt.replace('"WGS 84"', f'"{"x" * 2_000}{number}"', 1)
+        place, again = (small.locate_many([(text, 10.0 + number, 50.0, "")])[0] for _ in range(2))
+        assert place is again
+        kept = {id(key[0]): len(key[0]) for cache in (small._recent, small._older) for key in cache}
+        assert sum(kept.values()) <= 20_000
+    refused = small.locate_many([(text, 500.0, 50.0, ""), ("nope", 1.0, 1.0, "")])
+    assert all(isinstance(r, Rejected) and len(r.message) < 300 for r in refused)
+    assert not any(key[0] == "nope" for key in small._recent)
 
 
 def test_kept_crss_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,64 +1,17 @@
-"""The audit finds every single fault put into an otherwise faultless run, and puts it where it belongs."""
+"""The audit finds every fault put into a faultless run's classes, and puts it where it belongs."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import orjson
 import pytest
 
-from jobs.audit.report import Report
-from tests.support.audited import audit
-from tests.support.generated import KNOBS, PARTITIONS, RULES, GeneratedRun, generate, process
+from jobs.replay.dead_letters import RawRecord, decode_letter, raw_record
+from tests.support.audited import Records, audit, change, figures, find, of_class
+from tests.support.generated import NOW_MS, PARTITIONS, RULES, GeneratedRun, process
+from tests.support.reference_job import RawMessage
 from udfs.rules import Rules
-
-Records = dict[str, list[tuple[bytes, bytes]]]
-
-
-def _names(key: bytes) -> str:
-    """`stream/definition` of a window record's key."""
-    stream, definition, *_ = orjson.loads(key)
-    return f"{stream}/{definition}"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> GeneratedRun:
-    return generate(tmp_path_factory.mktemp("run") / "ledger.parquet", knobs=replace(KNOBS, stragglers=0.05))
-
-
-@pytest.fixture(scope="module")
-def faultless(run: GeneratedRun) -> Records:
-    return process(run).records
-
-
-@pytest.fixture
-def records(faultless: Records) -> Records:
-    return {sink: list(rows) for sink, rows in faultless.items()}
-
-
-def change(rows: list[tuple[bytes, bytes]], index: int, **fields: Any) -> None:
-    key, value = rows[index]
-    rows[index] = key, orjson.dumps({**orjson.loads(value), **fields})
-
-
-def find(rows: list[tuple[bytes, bytes]], matches: Callable[[dict[str, Any]], bool]) -> int:
-    return next(i for i, (_, value) in enumerate(rows) if matches(orjson.loads(value)))
-
-
-def of_class(name: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda record: record["class"] == name
-
-
-def final_rows(rows: list[tuple[bytes, bytes]]) -> dict[bytes, int]:
-    """The index of each window's last row: revisions of one window are published in order."""
-    return {key: index for index, (key, _) in enumerate(rows)}
-
-
-def figures(report: Report) -> tuple[int, int, int]:
-    return report.lost, report.doubled, report.wrong_class
 
 
 def test_a_faultless_run_passes_and_its_figures_add_up(run: GeneratedRun, records: Records) -> None:
@@ -187,118 +140,6 @@ def test_a_reason_other_than_the_ledgers_is_wrong(run: GeneratedRun, records: Re
     assert "refused as malformed_json, expected tombstone" in report.problems[0]
 
 
-def test_a_late_reading_whose_window_cannot_be_purged_yet_is_wrong(run: GeneratedRun, records: Records) -> None:
-    late = {(r["partition"], r["offset"]) for r in (orjson.loads(v) for _, v in records["late_events"])}
-    index = find(records["aligned"], lambda r: r["stream"] == "rivers" and (r["partition"], r["offset"]) not in late)
-    reading = orjson.loads(records["aligned"][index][1])
-    raw = next(m for m in run.messages if (m.partition, m.offset) == (reading["partition"], reading["offset"]))
-    template = orjson.loads(records["late_events"][0][1])
-    template.update(
-        partition=raw.partition, offset=raw.offset, stream="rivers", definition="by-region",
-        payload_sha256=hashlib.sha256(raw.value or b"").hexdigest(),
-    )  # fmt: skip
-    records["late_events"].append((b"", orjson.dumps(template)))
-    report = audit(run, records)
-    assert any("late, but its window cannot have been purged yet" in line for line in report.problems)
-    assert report.doubled == 1  # the window holds it all the same
-
-
-def test_a_late_record_twice_is_doubled(run: GeneratedRun, records: Records) -> None:
-    records["late_events"].append(records["late_events"][0])
-    assert figures(audit(run, records)) == (0, 1, 0)
-
-
-def test_a_late_record_must_state_its_lateness_and_all_missed_windows(run: GeneratedRun, records: Records) -> None:
-    change(records["late_events"], 0, lateness_ms=1)
-    change(records["late_events"], 1, missed_windows=[])
-    assert figures(audit(run, records)) == (0, 0, 2)
-
-
-def test_a_late_record_that_never_came_shows_as_a_lost_reading(run: GeneratedRun, records: Records) -> None:
-    del records["late_events"][0]
-    report = audit(run, records)
-    assert report.lost == 1
-    assert not report.ok
-
-
-@pytest.mark.parametrize("definition", ("weather/5min", "weather/by-cell", "air/5min", "rivers/by-region"))
-@pytest.mark.parametrize("field", ("mean", "min", "max", "first", "last", "first_event_time_ms", "last_event_time_ms"))
-def test_a_window_with_another_value_than_its_readings_is_wrong(
-    run: GeneratedRun, records: Records, definition: str, field: str
-) -> None:
-    rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if _names(k) == definition)
-    value = orjson.loads(rows[index][1])[field]
-    change(rows, index, **{field: value + 1 if field.endswith("_ms") else value + max(abs(value), 1.0) * 1e-6})
-    assert figures(audit(run, records)) == (0, 0, 1)
-
-
-def test_a_window_that_counts_too_few_has_lost_them(run: GeneratedRun, records: Records) -> None:
-    rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if _names(k) == "air/5min" and _count(rows[i]) > 3)
-    change(rows, index, count=_count(rows[index]) - 2)
-    report = audit(run, records)
-    assert figures(report) == (2, 0, 1)
-    [d] = [d for d in report.definitions if d.stream == "air"]
-    assert d.windowed + d.late + d.lost == d.aligned
-
-
-def test_a_window_that_counts_too_many_has_doubled_them(run: GeneratedRun, records: Records) -> None:
-    rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if _names(k) == "weather/by-cell")
-    change(rows, index, count=_count(rows[index]) + 3)
-    assert figures(audit(run, records)) == (0, 3, 1)
-
-
-def test_a_due_window_that_was_never_published_has_lost_its_readings(run: GeneratedRun, records: Records) -> None:
-    key, index = next(i for i in final_rows(records["windows"]).items() if _names(i[0]) == "rivers/by-region")
-    count = _count(records["windows"][index])
-    records["windows"] = [row for row in records["windows"] if row[0] != key]
-    assert figures(audit(run, records)) == (count, 0, 0)
-
-
-def test_a_provisional_row_does_not_stand_for_a_final_one(run: GeneratedRun, records: Records) -> None:
-    rows = records["windows"]
-    early = next(i for i, (_, v) in enumerate(rows) if orjson.loads(v)["timing"] == "early")
-    key = rows[early][0]
-    records["windows"] = [r for i, r in enumerate(rows) if r[0] != key or i == early]
-    assert audit(run, records).lost > 0
-
-
-def test_a_window_that_no_reading_belongs_to_is_doubled(run: GeneratedRun, records: Records) -> None:
-    rows = records["windows"]
-    index = next(i for k, i in final_rows(rows).items() if _names(k) == "air/5min")
-    row = orjson.loads(rows[index][1])
-    row["key"] = "st-nobody"
-    records["windows"].append((b"other", orjson.dumps(row)))
-    assert audit(run, records).doubled == row["count"]
-
-
-def test_the_highest_revision_counts_whatever_the_order_of_rows(run: GeneratedRun, records: Records) -> None:
-    records["windows"].reverse()
-    assert audit(run, records).ok
-
-
-def test_the_same_revision_twice_is_wrong(run: GeneratedRun, records: Records) -> None:
-    records["windows"].append(records["windows"][0])
-    assert figures(audit(run, records)) == (0, 0, 1)
-
-
-def test_superseded_revisions_may_be_compacted_away(run: GeneratedRun, records: Records) -> None:
-    rows = records["windows"]
-    last = final_rows(rows)
-    assert len(last) < len(rows)
-    records["windows"] = [rows[i] for i in last.values()]
-    assert audit(run, records).ok
-
-
-def test_without_end_markers_the_last_windows_are_open_and_nothing_is_lost(run: GeneratedRun) -> None:
-    cut = replace(run, messages=run.messages[:-PARTITIONS])
-    report = audit(cut, process(cut).records, with_ledger=False)
-    assert report.ok and report.open
-    assert report.aligned == report.windowed + report.late + report.open
-
-
 def test_a_ledger_row_that_never_reached_the_topic_is_lost(run: GeneratedRun) -> None:
     cut = replace(run, messages=run.messages[:-1])
     report = audit(cut, process(cut).records)
@@ -311,11 +152,6 @@ def test_records_after_the_snapshot_do_not_count(run: GeneratedRun, records: Rec
     report = audit(run, records, with_ledger=False, ends={p: n - 100 for p, n in sizes.items()})
     assert report.raw == len(run.messages) - 100 * PARTITIONS
     assert report.raw == report.aligned + report.duplicates + report.invalid
-
-
-def _with_delivery(delivery: str) -> Rules:
-    streams = tuple(replace(s, delivery=delivery) if s.name == "air" else s for s in RULES.streams)  # type: ignore[arg-type]
-    return replace(RULES, streams=streams)
 
 
 @pytest.mark.parametrize("delivery", ("at-least-once", "best-effort"))
@@ -337,5 +173,30 @@ def test_a_record_that_cannot_be_read_is_wrong_and_named(run: GeneratedRun, reco
     assert report.problems[0].startswith("wrong: windows, partition 0, offset")
 
 
-def _count(row: tuple[bytes, bytes]) -> int:
-    return int(orjson.loads(row[1])["count"])
+def test_a_replayed_dead_letter_is_a_reading_of_its_own(run: GeneratedRun) -> None:
+    rules = replace(RULES, limits=replace(RULES.limits, dlq_payload_bytes=200))
+    by_place = {(m.partition, m.offset): m for m in run.messages}
+
+    def fetch(_topic: str, partition: int, offset: int) -> RawRecord:
+        message = by_place[partition, offset]
+        return RawRecord(message.key, message.value, list(message.headers))
+
+    letters = [decode_letter(value) for _, value in process(run, rules).records["invalid_events"]]
+    replayed = [raw_record(letter, fetch) for letter in letters if letter.replayable]
+    assert 0 < len(replayed) < len(letters)
+    assert {letter.truncated for letter in letters if letter.replayable} == {True, False}
+    end = sum(m.partition == 0 for m in run.messages)
+    messages = [
+        RawMessage(r.value, r.key or b"", 0, end + i, NOW_MS, [(n, v or b"") for n, v in r.headers])
+        for i, r in enumerate(replayed)
+    ]
+    longer = replace(run, messages=(*run.messages, *messages))
+    report = audit(longer, process(longer, rules).records, rules)
+    assert report.ok, report.problems
+    assert report.raw == len(run.messages) - PARTITIONS + len(replayed)
+    assert report.invalid == len(letters) + len(replayed)  # by the same rules, each is refused again
+
+
+def _with_delivery(delivery: str) -> Rules:
+    streams = tuple(replace(s, delivery=delivery) if s.name == "air" else s for s in RULES.streams)  # type: ignore[arg-type]
+    return replace(RULES, streams=streams)
