@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from udfs.frame import Accepted
+from udfs.frame import Readings
+
+Integers = npt.NDArray[np.int64]
 
 
 class Aggregate(msgspec.Struct, array_like=True):
@@ -37,42 +42,10 @@ class Aggregate(msgspec.Struct, array_like=True):
     x: float
     y: float
     sensors: list[str]  # of cell and region windows, for the expected count; empty for sensor windows
-    revision: int = 0
-
-    @classmethod
-    def of(cls, key: str, reading: Accepted, sensors: list[str]) -> Aggregate:
-        value, time_ms, event_id = reading.value, reading.event_time_ms, reading.event_id
-        return cls(
-            key,
-            reading.metric,
-            1,
-            value,
-            0.0,
-            value,
-            value,
-            time_ms,
-            event_id,
-            value,
-            time_ms,
-            event_id,
-            value,
-            reading.lon_deg,
-            0.0,
-            reading.lat_deg,
-            reading.x,
-            reading.y,
-            sensors,
-        )
 
     def merge(self, other: Aggregate) -> None:
         """Add another aggregate of the same key and metric; only the last digits of means depend on the order."""
         n, m = self.count, other.count
-        if m == 0:
-            self.revision = max(self.revision, other.revision)
-            return
-        if n == 0:
-            self._take(other)
-            return
         total = n + m
         weight = m / total
         delta = other.mean - self.mean
@@ -93,8 +66,6 @@ class Aggregate(msgspec.Struct, array_like=True):
             self.last_ms, self.last_id, self.last = other.last_ms, other.last_id, other.last
         if other.sensors:
             self.sensors = sorted({*self.sensors, *other.sensors})
-        if other.revision > self.revision:
-            self.revision = other.revision
 
     def copy(self) -> Aggregate:
         duplicate = msgspec.structs.replace(self)
@@ -111,12 +82,108 @@ class Aggregate(msgspec.Struct, array_like=True):
         """Mean longitude in [-180, 180]."""
         return _wrap(self.lon0_deg + self.dlon_deg)
 
-    def _take(self, other: Aggregate) -> None:
-        revision = max(self.revision, other.revision)
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(other, name))
-        self.sensors = list(other.sensors)
-        self.revision = revision
+
+class Fold:
+    """The partial aggregates of a frame's rows: one for each group (key, metric) and pane.
+
+    Parameters
+    ----------
+    readings, rows
+        The frame, and which of its rows to aggregate; at least one.
+    groups, panes
+        For each row the index of its (key, metric) in `names`, and the start of its pane in ms.
+    by_place
+        The aggregates name their sensors.
+
+    The work is done on columns (NumPy): a reading costs a tenth of a microsecond, a group about two.
+    """
+
+    def __init__(
+        self,
+        readings: Readings,
+        rows: Integers,
+        groups: Integers,
+        panes: Integers,
+        names: Sequence[tuple[str, str]],
+        *,
+        by_place: bool,
+    ) -> None:
+        times = np.frombuffer(readings.event_time_ms, np.int64)[rows]
+        order = np.lexsort((times, groups, panes))
+        groups, panes, times = groups[order], panes[order], times[order]
+        rows = rows[order]
+        is_start = np.empty(len(rows), np.bool_)
+        is_start[0] = True
+        np.not_equal(groups[1:], groups[:-1], out=is_start[1:])
+        is_start[1:] |= panes[1:] != panes[:-1]
+        starts = np.flatnonzero(is_start)
+        counts = np.diff(starts, append=len(rows))
+        first, last = _ends(readings, rows, times, starts, counts)
+
+        stations = readings.stations
+        of_row = np.frombuffer(readings.station, np.uint32)[rows]
+        positions = np.array([(s.lon_deg, s.lat_deg, s.x, s.y) for s in stations])[of_row]
+        lon0 = positions[starts, 0]
+        offset = positions[:, 0] - np.repeat(lon0, counts)
+        positions[:, 0] = np.where(np.abs(offset) <= 180.0, offset, (offset + 180.0) % 360.0 - 180.0)
+        mean_position = (np.add.reduceat(positions, starts) / counts[:, None]).T.tolist()
+
+        values = np.frombuffer(readings.value, np.float64)[rows]
+        means = np.add.reduceat(values, starts) / counts
+        lowest, highest = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+        means = np.clip(means, lowest, highest)  # a rounded sum can leave the range of equal values
+        m2 = np.add.reduceat((values - np.repeat(means, counts)) ** 2, starts)
+
+        sensors: Sequence[list[str]]
+        if by_place:
+            cuts = np.split(of_row, starts[1:])
+            sensors = [sorted({stations[i].sensor_id for i in cut.tolist()}) for cut in cuts]
+        else:
+            sensors = [[] for _ in starts]
+        ids, seconds, measured = readings.event_id, readings.event_time_ms, readings.value
+        named = [names[i] for i in groups[starts].tolist()]
+        self.panes: list[int] = panes[starts].tolist()
+        self._columns = (
+            [key for key, _ in named],
+            [metric for _, metric in named],
+            counts.tolist(),
+            means.tolist(),
+            m2.tolist(),
+            lowest.tolist(),
+            highest.tolist(),
+            [seconds[i] for i in first],
+            [ids[i] for i in first],
+            [measured[i] for i in first],
+            [seconds[i] for i in last],
+            [ids[i] for i in last],
+            [measured[i] for i in last],
+            lon0.tolist(),
+            *mean_position,
+            sensors,
+        )
+
+    def aggregates(self) -> list[Aggregate]:
+        """New aggregates, one for each entry of `panes`; panes are in ascending order."""
+        return list(map(Aggregate, *self._columns))
+
+
+def _ends(
+    readings: Readings, rows: Integers, times: Integers, starts: Integers, counts: Integers
+) -> tuple[list[int], list[int]]:
+    """The rows of each group's first and last reading; of equal times the event id decides, then the value."""
+    ends = starts + counts - 1
+    first, last = rows[starts].tolist(), rows[ends].tolist()
+    several = counts > 1
+    behind_start, before_end = np.minimum(starts + 1, ends), np.maximum(ends - 1, starts)
+    tied = several & ((times[starts] == times[behind_start]) | (times[ends] == times[before_end]))
+    for group in np.flatnonzero(tied).tolist():
+        members = rows[starts[group] : ends[group] + 1].tolist()
+
+        def rank(row: int) -> tuple[int, str, float]:
+            return readings.event_time_ms[row], readings.event_id[row], readings.value[row]
+
+        first[group], last[group] = min(members, key=rank), max(members, key=rank)
+    return first, last
 
 
 def _wrap(lon_deg: float) -> float:

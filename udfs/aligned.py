@@ -1,115 +1,68 @@
-"""The aligned record: what a reading looks like once it is aligned in time and in space."""
+"""The aligned record: what a reading looks like once it is aligned in time and in space.
+
+Its JSON is written in two parts, because most of it is the same for all readings of a station: the head holds what
+changes with each reading, the tail what does not, and is written once per station. They are joined where the record is
+published, around the one field that only the deduplicate stage knows.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import orjson
-import xxhash
 
-from udfs.dead_letter import Source
-from udfs.frame import Accepted
-from udfs.reading import Headers, Position, Reading
-
-_NUL = "\0"
+from udfs.reading import Position, Reading
 
 
-def derive_event_id(reading: Reading, event_time_ns: int) -> str:
-    """Name a reading that came without an id by what it measured, its time at full precision.
+class Head(msgspec.Struct, gc=False):
+    """The fields that change with each reading, less `attributes`. Twice as fast as a dict and orjson."""
 
-    Python's `hash()` differs between processes, so ids and digests use XXH3 (https://xxhash.com).
-    """
-    text = f"{reading.sensor_id}{_NUL}{reading.metric}{_NUL}{event_time_ns}{_NUL}{reading.value_original!r}"
-    return "d-" + xxhash.xxh3_128_hexdigest(text.encode())
+    event_id: str
+    event_id_derived: bool
+    value: float
+    value_original: float
+    quality: str | int | float | None
+    event_time_ms: int
+    ingest_time_ms: int
+    append_time_ms: int
+    stale: bool
+    z: float | None
+    partition: int
+    offset: int
 
 
-def accept(
-    reading: Reading,
-    headers: Headers,
-    event_time_ns: int,
-    position: Position,
-    source: Source,
-    key: bytes,
-    raw: bytes,
-    target_crs: str,
-    stale_after_ms: int,
-) -> Accepted:
-    """Make the frame's entry of a reading; its `aligned` JSON lacks the closing brace (see `close_aligned`).
+_encode = msgspec.json.Encoder().encode
 
-    Parameters
-    ----------
-    event_time_ns : epoch nanoseconds UTC; the record keeps milliseconds.
-    stale_after_ms : older than this at ingest is marked `stale`, not rejected.
-    """
-    event_time_ms = event_time_ns // 1_000_000
-    event_id = reading.event_id
-    derived = event_id is None
-    if event_id is None:
-        event_id = derive_event_id(reading, event_time_ns)
-    ingest_time_ms = headers.ingest_timestamp_ms
-    if ingest_time_ms is None:
-        ingest_time_ms = source.append_time_ms
+
+def aligned_head(head: Head, attributes: dict[str, Any] | None) -> bytes:
+    """Write the head, `{"event_id":…`, without a closing brace."""
+    written = _encode(head)[:-1]
+    return written if attributes is None else written + b',"attributes":' + orjson.dumps(attributes)
+
+
+def aligned_middle(reading: Reading, payload_version: str | None, target_crs: str, topic: str) -> bytes:
+    """Write the first part of the tail, `,"sensor_id":…`, without a closing brace: all but the position."""
     record = {
-        "event_id": event_id,
-        "event_id_derived": derived,
         "sensor_id": reading.sensor_id,
         "region": reading.region,
         "stream": reading.stream.name,
         "metric": reading.metric,
-        "value": reading.value,
         "unit": reading.unit,
-        "value_original": reading.value_original,
         "unit_original": reading.unit_original,
-        "quality": reading.quality,
-        "event_time_ms": event_time_ms,
-        "ingest_time_ms": ingest_time_ms,
-        "append_time_ms": source.append_time_ms,
-        "stale": source.append_time_ms - event_time_ms > stale_after_ms,
-        "lon_deg": position.lon_deg,
-        "lat_deg": position.lat_deg,
-        "x": position.x,
-        "y": position.y,
-        "z": reading.z,
         "crs_source": reading.crs,
         "crs_target": target_crs,
-        "transform": position.transform,
-        "accuracy_m": position.accuracy_m,
-        "ballpark": position.ballpark,
-        "best_available": position.best_available,
-        "cell": position.cell,
-        "payload_version": headers.payload_version,
-        "topic": source.topic,
-        "partition": source.partition,
-        "offset": source.offset,
+        "payload_version": payload_version,
+        "topic": topic,
     }
-    if reading.attributes:
-        record["attributes"] = reading.attributes
-    content = (
-        f"{reading.sensor_id}{_NUL}{reading.metric}{_NUL}{event_time_ns}{_NUL}{reading.value_original!r}{_NUL}"
-        f"{reading.unit_original}{_NUL}{reading.x!r}{_NUL}{reading.y!r}{_NUL}{reading.crs}"
-    )
-    return Accepted(
-        reading.stream.name,
-        reading.sensor_id,
-        reading.metric,
-        reading.region,
-        position.cell,
-        event_id,
-        event_time_ms,
-        reading.value,
-        position.lon_deg,
-        position.lat_deg,
-        position.x,
-        position.y,
-        xxhash.xxh3_64_intdigest(f"{reading.sensor_id}{_NUL}{event_id}".encode()),
-        xxhash.xxh3_64_intdigest(content.encode()),
-        source.partition,
-        source.offset,
-        source.append_time_ms,
-        key or position.cell.encode(),
-        raw,
-        orjson.dumps(record)[:-1],
-    )
+    return b"," + orjson.dumps(record)[1:-1]
 
 
-def close_aligned(reading: Accepted, beyond_dedup_horizon: bool) -> bytes:
-    """Finish the aligned JSON with what only the deduplicate stage knows."""
-    return reading.aligned + (b',"beyond_dedup_horizon":true}' if beyond_dedup_horizon else b"}")
+def aligned_tail(middle: bytes, position: Position) -> bytes:
+    """Write the tail, `,"sensor_id":…}`; the record has a position's fields by their own names."""
+    return middle + b"," + _encode(position)[1:]
+
+
+def close_aligned(head: bytes, tail: bytes, beyond_dedup_horizon: bool) -> bytes:
+    """Join head and tail to a record."""
+    return head + b',"beyond_dedup_horizon":true' + tail if beyond_dedup_horizon else head + tail

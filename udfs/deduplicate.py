@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import NamedTuple
 
-from udfs.frame import Accepted
+from udfs.frame import Readings
 from udfs.rules import DedupRule
 from udfs.shard_log import KeyedStore, ShardLog
 
@@ -18,23 +18,24 @@ _OFFSET_BITS = 44
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _SOURCE_MASK = (1 << 64) - 1
 _EXPIRED = "expired"  # the mark of the latest bucket forgotten
-_WARM_BUCKETS = 3  # per shard: more than the disorder of a healthy stream spans
+_WARM_IDS = 200_000  # per shard, about 40 MB; what a late burst repeats is read from the state again
 
 Seen = dict[int, int]  # digest of the id -> content digest << 64 | source
 
 
 class Duplicate(NamedTuple):
-    """A reading that repeats the one at (`first_partition`, `first_offset`) of the raw topic."""
+    """The frame's row `row` repeats the reading at (`first_partition`, `first_offset`) of the raw topic."""
 
-    reading: Accepted
+    row: int
     first_partition: int
     first_offset: int
 
 
 class Deduplicated(NamedTuple):
-    """The fate of each reading of a frame; `purge_at_ms` are event times at which `expire` must be called."""
+    """The fate of each row of a frame; `purge_at_ms` are event times at which `expire` must be called."""
 
-    unique: list[tuple[Accepted, bool]]  # with: beyond the dedup horizon
+    unique: list[int]  # rows, in order; with those beyond the dedup horizon
+    beyond_horizon: set[int]
     duplicates: list[Duplicate]
     conflicts: list[Duplicate]
     purge_at_ms: list[int]
@@ -68,51 +69,46 @@ class Deduplicator:
         self._ttl_ms = rule.ttl_ms
         self._log: ShardLog[Seen] = ShardLog(store, SeenCodec(), "dedup")
 
-    def deduplicate(self, store: KeyedStore, readings: list[Accepted], watermark_ms: int) -> Deduplicated:
+    def deduplicate(self, store: KeyedStore, readings: Readings, watermark_ms: int) -> Deduplicated:
         """Sort readings into unique, duplicate and conflicting ones, and remember the unique.
 
         A reading whose bucket has expired cannot be compared with anything: it passes, marked as beyond the horizon.
         """
         log = self._log
         watermark_ms = log.watermark_ms(watermark_ms)
-        bucket_ms, ttl_ms = self._bucket_ms, self._ttl_ms
-        result = Deduplicated([], [], [], [])
-        forgotten = log.mark(_EXPIRED)
-        seen_in: dict[int, Seen] = {}
-        fresh: dict[int, array[int]] = {}
-        for reading in readings:
-            bucket = reading.event_time_ms // bucket_ms
-            seen = seen_in.get(bucket)
-            if seen is None:
-                # A longer TTL after an upgrade does not bring back what was forgotten before it.
-                if (bucket + 1) * bucket_ms + ttl_ms <= watermark_ms or bucket <= forgotten:
-                    result.unique.append((reading, True))
-                    continue
-                name = str(bucket)
-                if name not in log:
-                    result.purge_at_ms.append((bucket + 1) * bucket_ms + ttl_ms)
-                seen = seen_in[bucket] = log.value(store, name)
-                fresh[bucket] = array("Q")
-            first = seen.get(reading.id_digest)
+        bucket_ms = self._bucket_ms
+        result = Deduplicated([], set(), [], [], [])
+        unique = result.unique
+        seen_in: dict[int, tuple[Seen, array[int]] | None] = {}
+        columns = (readings.event_time_ms, readings.id_digest, readings.content_digest)
+        sources = (readings.partition, readings.offset)
+        for row, (time_ms, digest, content, partition, offset) in enumerate(zip(*columns, *sources, strict=True)):
+            bucket = time_ms // bucket_ms
+            try:
+                open_bucket = seen_in[bucket]
+            except KeyError:
+                open_bucket = seen_in[bucket] = self._open(store, bucket, watermark_ms, result)
+            if open_bucket is None:
+                unique.append(row)
+                result.beyond_horizon.add(row)
+                continue
+            seen, fresh = open_bucket
+            first = seen.get(digest)
             if first is None:
-                source = reading.partition << _OFFSET_BITS | reading.offset
-                seen[reading.id_digest] = reading.content_digest << 64 | source
-                fresh[bucket].extend((reading.id_digest, reading.content_digest, source))
-                result.unique.append((reading, False))
+                source = partition << _OFFSET_BITS | offset
+                seen[digest] = content << 64 | source
+                fresh.extend((digest, content, source))
+                unique.append(row)
                 continue
             source = first & _SOURCE_MASK
-            repeat = Duplicate(reading, source >> _OFFSET_BITS, source & _OFFSET_MASK)
-            if first >> 64 == reading.content_digest:
-                result.duplicates.append(repeat)
-            else:
-                result.conflicts.append(repeat)
-        for bucket, words in fresh.items():
-            if words:
-                log.append(store, str(bucket), words.tobytes())
-        if fresh:
-            self._cool()
-            log.keep_watermark(watermark_ms)
-            log.save_index(store)
+            repeat = Duplicate(row, source >> _OFFSET_BITS, source & _OFFSET_MASK)
+            (result.duplicates if first >> 64 == content else result.conflicts).append(repeat)
+        for bucket, open_bucket in seen_in.items():
+            if open_bucket is not None and open_bucket[1]:
+                log.append(store, str(bucket), open_bucket[1].tobytes())
+        self._cool()
+        log.keep_watermark(store, watermark_ms)
+        log.save(store)
         return result
 
     def expire(self, store: KeyedStore, watermark_ms: int) -> list[int]:
@@ -127,13 +123,30 @@ class Deduplicator:
             log.drop(store, str(bucket))
         if expired:
             log.raise_mark(_EXPIRED, max(expired))
-            log.save_index(store)
+            log.save(store)
         if len(expired) == len(buckets):
             return []
         return [(min(set(buckets) - set(expired)) + 1) * self._bucket_ms + self._ttl_ms]
 
+    def _open(
+        self, store: KeyedStore, bucket: int, watermark_ms: int, result: Deduplicated
+    ) -> tuple[Seen, array[int]] | None:
+        """The ids of a bucket, and room for new ones; None when it has expired."""
+        log, name = self._log, str(bucket)
+        purge_at_ms = (bucket + 1) * self._bucket_ms + self._ttl_ms
+        # A longer TTL after an upgrade does not bring back what was forgotten before it.
+        if purge_at_ms <= watermark_ms or bucket <= log.mark(_EXPIRED):
+            return None
+        if name not in log:
+            result.purge_at_ms.append(purge_at_ms)
+        seen = log.value(store, name)
+        log.touch(name)
+        return seen, array("Q")
+
     def _cool(self) -> None:
-        names = self._log.warm_names()
-        if len(names) > _WARM_BUCKETS:
-            for name in sorted(names, key=int)[:-_WARM_BUCKETS]:
-                self._log.cool(name)
+        ids = sum(map(len, self._log.warm.values()))
+        for name, seen in list(self._log.warm.items())[:-1]:
+            if ids <= _WARM_IDS:
+                break
+            ids -= len(seen)
+            self._log.cool(name)

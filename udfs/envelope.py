@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from udfs.reading import Headers
+from collections.abc import Sequence
+from typing import Any
+
+from udfs.reading import MAX_TEXT_LENGTH, Headers
 from udfs.reasons import Reason, Rejected
 
-MAX_TEXT_BYTES = 256
-MAX_CRS_BYTES = 4_096  # a WKT text fits
+ENVELOPE_HEADERS = (
+    "sensor_id",
+    "ingest_timestamp",
+    "event_timestamp",
+    "crs_source",
+    "payload_version",
+    "content-type",
+)
+MAX_CRS_LENGTH = 4_096  # a WKT text fits
 MAX_TIME_DIGITS = 18  # always fits a signed 64-bit integer, Flink's BIGINT
-
-_CACHE_SIZE = 65_536
-
-# Texts seen and found good. Producers are few and repeat themselves, so a dict look-up replaces decoding and checking.
-_texts: dict[bytes, str] = {}
-_crs_texts: dict[bytes, str] = {}
 
 
 def read_headers(
@@ -29,9 +33,9 @@ def read_headers(
     Parameters
     ----------
     sensor_id, payload_version, content_type
-        UTF-8 text of 1 to 256 bytes that is not blank.
+        UTF-8 text of 1 to 256 characters, as in the value, that is not blank.
     crs_source
-        UTF-8 text of 1 to 4,096 bytes that is not blank.
+        UTF-8 text of 1 to 4,096 characters that is not blank.
     ingest_timestamp, event_timestamp
         Epoch milliseconds in ASCII decimal digits, at most 18, with an optional minus sign.
 
@@ -46,51 +50,67 @@ def read_headers(
 
     Source: DESIGN "Raw envelope"; RFC 3629 (UTF-8).
     """
-    known = _texts.get
-    # Positional on purpose: msgspec's keyword construction costs twice as much, five hundred nanoseconds a reading.
+    # Positional on purpose: msgspec's keyword construction costs twice as much.
     return Headers(
-        None if sensor_id is None else known(sensor_id) or _read_text("sensor_id", sensor_id),
-        None
-        if ingest_timestamp is None
-        else int(ingest_timestamp)
-        if ingest_timestamp.isdigit() and len(ingest_timestamp) <= MAX_TIME_DIGITS
-        else _read_signed_time("ingest_timestamp", ingest_timestamp),
-        None
-        if event_timestamp is None
-        else int(event_timestamp)
-        if event_timestamp.isdigit() and len(event_timestamp) <= MAX_TIME_DIGITS
-        else _read_signed_time("event_timestamp", event_timestamp),
-        None if crs_source is None else _crs_texts.get(crs_source) or _read_crs(crs_source),
-        None if payload_version is None else known(payload_version) or _read_text("payload_version", payload_version),
-        None if content_type is None else known(content_type) or _read_text("content-type", content_type),
+        _read_text("sensor_id", sensor_id),
+        _read_time("ingest_timestamp", ingest_timestamp),
+        _read_time("event_timestamp", event_timestamp),
+        _read_text("crs_source", crs_source, MAX_CRS_LENGTH),
+        _read_text("payload_version", payload_version),
+        _read_text("content-type", content_type),
     )
 
 
-def _read_text(name: str, raw: bytes) -> str:
-    return _remember(_texts, name, raw, MAX_TEXT_BYTES)
+def with_headers(
+    attributes: dict[str, Any] | None, names: Sequence[str], sent: Sequence[bytes | None]
+) -> dict[str, Any] | None:
+    """Add a record's attribute headers to the attributes of its value, which win where both have a name.
+
+    Parameters
+    ----------
+    attributes
+        Of the value.
+    names, sent
+        The headers that a deployment carries over, and what a record has of them: UTF-8 text of any length.
+
+    Returns
+    -------
+        The attributes; None: none at all.
+
+    Raises
+    ------
+    Rejected
+        BROKEN_HEADER: it is not UTF-8.
+    """
+    carried: dict[str, Any] = {}
+    for name, raw in zip(names, sent, strict=True):
+        if raw is not None:
+            try:
+                carried[name] = raw.decode()
+            except UnicodeDecodeError:
+                raise Rejected(Reason.BROKEN_HEADER, f"header {name!r} is not UTF-8 text") from None
+    return {**carried, **(attributes or {})} or None
 
 
-def _read_crs(raw: bytes) -> str:
-    return _remember(_crs_texts, "crs_source", raw, MAX_CRS_BYTES)
-
-
-def _remember(cache: dict[bytes, str], name: str, raw: bytes, longest: int) -> str:
-    if len(raw) > longest:
-        raise Rejected(Reason.BROKEN_HEADER, f"header {name} has {len(raw)} bytes, more than {longest}")
+def _read_text(name: str, raw: bytes | None, longest: int = MAX_TEXT_LENGTH) -> str | None:
+    if raw is None:
+        return None
     try:
         text = str(raw, "utf-8")
     except UnicodeDecodeError:
         raise Rejected(Reason.BROKEN_HEADER, f"header {name} is not UTF-8: {raw[:32]!r}") from None
     if not text or text.isspace():
         raise Rejected(Reason.BROKEN_HEADER, f"header {name} is empty or blank")
-    if len(cache) >= _CACHE_SIZE:
-        cache.clear()
-    cache[bytes(raw)] = text
+    if len(text) > longest:
+        raise Rejected(Reason.BROKEN_HEADER, f"header {name} has {len(text)} characters, more than {longest}")
     return text
 
 
-def _read_signed_time(name: str, raw: bytes) -> int:
+def _read_time(name: str, raw: bytes | None) -> int | None:
+    if raw is None:
+        return None
     # int() alone would take b"1_000", b" 7 " and b"+7", which the source's JVM expression does not read as the same.
-    if raw[:1] == b"-" and raw[1:].isdigit() and len(raw) <= MAX_TIME_DIGITS + 1:
+    digits = raw[1:] if raw[:1] == b"-" else raw
+    if digits.isdigit() and len(digits) <= MAX_TIME_DIGITS:
         return int(raw)
     raise Rejected(Reason.BROKEN_HEADER, f"header {name} is not epoch milliseconds in decimal: {raw[:32]!r}")

@@ -15,8 +15,8 @@ import orjson
 
 from udfs.aligned import close_aligned
 from udfs.dead_letter import Source, dead_letter
-from udfs.deduplicate import Duplicate
-from udfs.frame import Accepted
+from udfs.deduplicate import Deduplicated, Duplicate
+from udfs.frame import Letter, Readings, Row
 from udfs.reasons import Reason
 from udfs.rules import Delivery, LimitRule, Rules, StreamRule
 from udfs.window import Firing, LateReading, Window, Windowed
@@ -68,52 +68,63 @@ class Outputs:
     def take(self) -> list[tuple[str, bytes, list[bytes]]]:
         """Hand over `(sink name, key, records)` of all that was collected, and start anew."""
         records, self._records = self._records, {}
-        return [(sink, key, values) for (sink, key), values in records.items()]
+        return [(sink, key, values) for (sink, key), values in records.items() if values]
 
-    def aligned(self, reading: Accepted, beyond_dedup_horizon: bool) -> None:
-        sink = self._sink_names[Kind.ALIGNED, reading.stream]
-        self._add(sink, reading.key, close_aligned(reading, beyond_dedup_horizon))
+    def invalid(self, letters: Iterable[Letter]) -> None:
+        for _, key, letter in letters:
+            self._add(Kind.INVALID.value, key, letter)
 
-    def invalid(self, key: bytes, letter: bytes) -> None:
-        self._add(Kind.INVALID.value, key, letter)
+    def deduplicated(self, readings: Readings, fate: Deduplicated) -> None:
+        """The aligned records of a frame, its duplicates and its id conflicts."""
+        targets = [
+            (self._records.setdefault((self._sink_names[Kind.ALIGNED, s.stream], s.key), []).append, s.aligned)
+            for s in readings.stations
+        ]
+        heads, station, beyond_horizon = readings.aligned, readings.station, fate.beyond_horizon
+        for row in fate.unique:
+            append, tail = targets[station[row]]
+            append(close_aligned(heads[row], tail, row in beyond_horizon))
+        for duplicate in fate.duplicates:
+            self._duplicate(readings.row(duplicate.row), duplicate)
+        for conflict in fate.conflicts:
+            self._conflict(readings.row(conflict.row), conflict)
 
-    def duplicate(self, duplicate: Duplicate) -> None:
-        reading = duplicate.reading
+    def windowed(self, windowed: Windowed, readings: Readings | None = None) -> None:
+        """All that a frame (of `readings`) or a timer did to the windows of a shard."""
+        for firing in windowed.firings:
+            self._window(firing)
+        if readings is not None:
+            for late in windowed.late:
+                self._late(readings.row(late.row), late)
+            for late in windowed.partly_late:
+                self._partly_late(readings.row(late.row), late)
+
+    def _duplicate(self, reading: Row, duplicate: Duplicate) -> None:
         record = {
             "class": "duplicate",
             "topic": self._topic,
             "partition": reading.partition,
             "offset": reading.offset,
-            "sensor_id": reading.sensor_id,
+            "sensor_id": reading.station.sensor_id,
             "event_id": reading.event_id,
             "repeats_partition": duplicate.first_partition,
             "repeats_offset": duplicate.first_offset,
         }
-        self._add(Kind.ACCOUNTING.value, reading.key, orjson.dumps(record))
+        self._add(Kind.ACCOUNTING.value, reading.station.key, orjson.dumps(record))
 
-    def conflict(self, conflict: Duplicate) -> None:
-        reading = conflict.reading
+    def _conflict(self, reading: Row, conflict: Duplicate) -> None:
         message = (
             f"event id {reading.event_id!r} was first seen with other content "
             f"at partition {conflict.first_partition}, offset {conflict.first_offset}"
         )
-        self._add(Kind.INVALID.value, reading.key, self._letter(Reason.ID_CONFLICT, message, reading, {}))
+        self._add(Kind.INVALID.value, reading.station.key, self._letter(Reason.ID_CONFLICT, message, reading, {}))
 
-    def windowed(self, windowed: Windowed) -> None:
-        """All that a frame or a timer did to the windows of a shard."""
-        for firing in windowed.firings:
-            self.window(firing)
-        for late in windowed.late:
-            self.late(late)
-        for late in windowed.partly_late:
-            self.partly_late(late)
-
-    def late(self, late: LateReading) -> None:
-        reading, last = late.reading, late.missed[0]
-        allowed_ms = self._streams[reading.stream].allowed_lateness_ms
+    def _late(self, reading: Row, late: LateReading) -> None:
+        station, last = reading.station, late.missed[0]
+        allowed_ms = self._streams[station.stream].allowed_lateness_ms
         lateness_ms = late.watermark_ms - reading.event_time_ms
         details = {
-            "stream": reading.stream,
+            "stream": station.stream,
             "definition": late.definition,
             "window_start_ms": last.start_ms,
             "window_end_ms": last.end_ms,
@@ -122,28 +133,28 @@ class Outputs:
             "event_time_ms": reading.event_time_ms,
             "lateness_ms": lateness_ms,
             "allowed_lateness_ms": allowed_ms,
-            "sensor_id": reading.sensor_id,
-            "metric": reading.metric,
+            "sensor_id": station.sensor_id,
+            "metric": station.metric,
             "event_id": reading.event_id,
         }
         message = f"{lateness_ms} ms behind the watermark; {late.definition} allows {allowed_ms} ms after the window"
-        self._add(Kind.LATE.value, reading.key, self._letter(Reason.LATE, message, reading, details))
+        self._add(Kind.LATE.value, station.key, self._letter(Reason.LATE, message, reading, details))
 
-    def partly_late(self, late: LateReading) -> None:
-        reading = late.reading
+    def _partly_late(self, reading: Row, late: LateReading) -> None:
+        station = reading.station
         record = {
             "class": "partly_late",
             "topic": self._topic,
             "partition": reading.partition,
             "offset": reading.offset,
-            "stream": reading.stream,
+            "stream": station.stream,
             "definition": late.definition,
             "missed_windows": [w.start_ms for w in late.missed],
             "watermark_ms": late.watermark_ms,
         }
-        self._add(Kind.ACCOUNTING.value, reading.key, orjson.dumps(record))
+        self._add(Kind.ACCOUNTING.value, station.key, orjson.dumps(record))
 
-    def window(self, firing: Firing) -> None:
+    def _window(self, firing: Firing) -> None:
         window, aggregate = firing.window, firing.aggregate
         stream = self._streams.get(window.stream)
         record = {
@@ -171,7 +182,7 @@ class Outputs:
             "x": aggregate.x,
             "y": aggregate.y,
             "timing": firing.timing,
-            "revision": aggregate.revision,
+            "revision": firing.revision,
             "max_event_time_ms": aggregate.last_ms,
             "emitted_at_ms": time.time_ns() // 1_000_000,
         }
@@ -180,7 +191,7 @@ class Outputs:
         sink = self._sink_names.get((Kind.WINDOWS, window.stream), Kind.WINDOWS.value)
         self._add(sink, key, orjson.dumps(record))
 
-    def _letter(self, reason: Reason, message: str, reading: Accepted, details: dict[str, object]) -> bytes:
+    def _letter(self, reason: Reason, message: str, reading: Row, details: dict[str, object]) -> bytes:
         return dead_letter(
             reason,
             message,
@@ -188,7 +199,7 @@ class Outputs:
             reading.raw,
             payload_limit=self._limits.dlq_payload_bytes,
             job_version=self._job_version,
-            key=reading.key,
+            key=reading.station.key,
             details=details,
         )
 

@@ -8,6 +8,8 @@ import msgspec
 
 from udfs.rules import StreamRule
 
+MAX_TEXT_LENGTH = 256  # characters of an id or a name, in a header as in the value
+
 
 class Headers(msgspec.Struct, gc=False):
     """The raw envelope's headers, decoded; None where a (foreign) producer left one out."""

@@ -3,20 +3,20 @@
 Rewriting a growing value (a set of ids, the aggregates of a window) at the end of every bundle cost more than all
 other work (ARCHITECTURE.md, "Frames"). So each frame appends one small chunk to each entry that it touches, writes are
 never read back on the hot path, and the entry is rebuilt from its chunks only after a restore or when it had left
-the cache.
+the cache. The index is written only when an entry comes or goes.
 
-    index          -> Index: the entries' names, chunk counts and notes, and the watermark kept with them
-    <name>#<n>     -> the n-th chunk of an entry
+    index          -> Index: the entries' names and the owner's marks
+    watermark      -> the largest watermark kept, 8 bytes
+    <name>#<n>     -> the n-th chunk of an entry, counted from 0 without gaps
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 NO_WATERMARK = -(2**63)
 _COMPACT_AT = 48  # chunks of one entry; then they are written again as one
 
@@ -43,19 +43,11 @@ class Codec(Protocol[T]):
     def dump(self, value: T) -> bytes: ...
 
 
-class Entry(msgspec.Struct, array_like=True):
-    """An entry's persistent part; fields may be appended (with defaults), never reordered."""
-
-    chunks: int = 0
-    note: int = 0  # a few bits for the owner of the log (windows: fired or not)
-
-
 class Index(msgspec.Struct, array_like=True):
-    """The shard's table of contents; `kept_watermark_ms` survives a restore, unlike Flink's watermark."""
+    """The shard's table of contents; fields may be appended (with defaults), never reordered."""
 
     version: int = INDEX_VERSION
-    kept_watermark_ms: int = NO_WATERMARK
-    entries: dict[str, Entry] = {}
+    names: list[str] = []
     marks: dict[str, int] = {}  # high-water marks of the log's owner
 
 
@@ -71,7 +63,7 @@ _version_decoder = msgspec.msgpack.Decoder(_Version)
 
 
 class IncompatibleState(RuntimeError):  # noqa: N818
-    """State written by a newer version of the job."""
+    """State written by another version of the job that this one cannot read."""
 
 
 class ShardLog(Generic[T]):
@@ -81,90 +73,103 @@ class ShardLog(Generic[T]):
         self._codec = codec
         self._kind = kind
         self._warm: dict[str, T] = {}
+        self._changed = False
         data = store.get(f"{kind}/index")
-        self._index = Index(entries={}, marks={}) if data is None else _read_index(data, kind)
+        index = Index(names=[], marks={}) if data is None else _read_index(data, kind)
+        self._chunks: dict[str, int | None] = dict.fromkeys(index.names)  # None: not counted since the restore
+        self._marks = index.marks
+        watermark = store.get(f"{kind}/watermark")
+        self._watermark_ms = NO_WATERMARK if watermark is None else int.from_bytes(watermark, "little", signed=True)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._index.entries
+        return name in self._chunks
 
-    def names(self) -> Iterator[str]:
-        return iter(list(self._index.entries))
-
-    def entry(self, name: str) -> Entry:
-        return self._index.entries[name]
+    def names(self) -> list[str]:
+        return list(self._chunks)
 
     def watermark_ms(self, current_ms: int) -> int:
         """The larger of the current watermark and the kept one: after a restore the current one starts again."""
-        kept = self._index.kept_watermark_ms
-        return current_ms if current_ms > kept else kept
+        return max(current_ms, self._watermark_ms)
 
-    def keep_watermark(self, watermark_ms: int) -> None:
-        if watermark_ms > self._index.kept_watermark_ms:
-            self._index.kept_watermark_ms = watermark_ms
+    def keep_watermark(self, store: KeyedStore, watermark_ms: int) -> None:
+        if watermark_ms > self._watermark_ms:
+            self._watermark_ms = watermark_ms
+            store.put(f"{self._kind}/watermark", watermark_ms.to_bytes(8, "little", signed=True))
 
     def mark(self, name: str) -> int:
-        return self._index.marks.get(name, NO_WATERMARK)
+        return self._marks.get(name, NO_WATERMARK)
 
     def raise_mark(self, name: str, value: int) -> None:
         if value > self.mark(name):
-            self._index.marks[name] = value
+            self._marks[name] = value
+            self._changed = True
 
     def value(self, store: KeyedStore, name: str) -> T:
         """The entry's value, rebuilt from its chunks when it is not in memory; a new entry starts empty."""
         value = self._warm.get(name)
         if value is None:
-            value = self._codec.empty()
-            entry = self._index.entries.get(name)
-            if entry is None:
-                self._index.entries[name] = Entry()
+            value = self._warm[name] = self._codec.empty()
+            if name not in self._chunks:
+                self._chunks[name] = 0
+                self._changed = True
             else:
-                for number in range(entry.chunks):
-                    chunk = store.get(f"{self._kind}/{name}#{number}")
-                    if chunk is None:
-                        raise IncompatibleState(f"state {self._kind!r} lost chunk {number} of {name!r}")
+                count = 0
+                while (chunk := store.get(self._key(name, count))) is not None:
                     self._codec.absorb(value, chunk)
-            self._warm[name] = value
+                    count += 1
+                self._chunks[name] = count
         return value
 
     def append(self, store: KeyedStore, name: str, chunk: bytes) -> None:
-        """Write one more chunk of an entry whose value in memory already holds it."""
-        entry = self._index.entries[name]
-        if entry.chunks >= _COMPACT_AT:
-            self.rewrite(store, name)
-            return
-        store.put(f"{self._kind}/{name}#{entry.chunks}", chunk)
-        entry.chunks += 1
-
-    def rewrite(self, store: KeyedStore, name: str) -> None:
-        """Write the whole value as one chunk."""
-        entry = self._index.entries[name]
-        chunk = self._codec.dump(self.value(store, name))
-        for number in range(1, entry.chunks):
-            store.remove(f"{self._kind}/{name}#{number}")
-        store.put(f"{self._kind}/{name}#0", chunk)
-        entry.chunks = 1
+        """Write one more chunk of an entry whose value in memory (see `value`) already holds it."""
+        count = self._count(store, name)
+        if count >= _COMPACT_AT:
+            chunk = self._codec.dump(self.value(store, name))
+            for number in range(1, count):
+                store.remove(self._key(name, number))
+            count = 0
+        store.put(self._key(name, count), chunk)
+        self._chunks[name] = count + 1
 
     def drop(self, store: KeyedStore, name: str) -> None:
-        entry = self._index.entries.pop(name)
+        for number in range(self._count(store, name)):
+            store.remove(self._key(name, number))
+        del self._chunks[name]
         self._warm.pop(name, None)
-        for number in range(entry.chunks):
-            store.remove(f"{self._kind}/{name}#{number}")
+        self._changed = True
 
     def cool(self, name: str) -> None:
         """Forget the copy in memory; every change is already in the store."""
         self._warm.pop(name, None)
 
-    def warm_names(self) -> list[str]:
-        return list(self._warm)
+    @property
+    def warm(self) -> dict[str, T]:
+        """What is in memory, the longest unused first where the owner calls `touch`."""
+        return self._warm
 
-    def save_index(self, store: KeyedStore) -> None:
-        store.put(f"{self._kind}/index", _encoder.encode(self._index))
+    def touch(self, name: str) -> None:
+        self._warm[name] = self._warm.pop(name)
+
+    def save(self, store: KeyedStore) -> None:
+        """Write the index where it has changed; call it before the current key changes."""
+        if self._changed:
+            store.put(f"{self._kind}/index", _encoder.encode(Index(INDEX_VERSION, list(self._chunks), self._marks)))
+            self._changed = False
+
+    def _count(self, store: KeyedStore, name: str) -> int:
+        count = self._chunks[name]
+        if count is None:
+            count = 0
+            while store.get(self._key(name, count)) is not None:
+                count += 1
+        return count
+
+    def _key(self, name: str, number: int) -> str:
+        return f"{self._kind}/{name}#{number}"
 
 
 def _read_index(data: bytes, kind: str) -> Index:
     version = _version_decoder.decode(data).version
-    if version > INDEX_VERSION:
-        raise IncompatibleState(f"state {kind!r} has version {version}; this job reads up to {INDEX_VERSION}")
-    index = _index_decoder.decode(data)
-    index.version = INDEX_VERSION  # what is written from now on
-    return index
+    if version != INDEX_VERSION:
+        raise IncompatibleState(f"state {kind!r} has version {version}; this job reads {INDEX_VERSION}")
+    return _index_decoder.decode(data)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
-from udfs.reading import Headers, Reading
+from udfs.reading import MAX_TEXT_LENGTH, Headers, Reading
 from udfs.reasons import Reason, Rejected
 from udfs.rules import StreamRule
 from udfs.units import conversion, is_unit
-
-MAX_TEXT_LENGTH = 256
 
 _CACHE_SIZE = 4_096
 _LARGEST = sys.float_info.max
@@ -23,8 +21,15 @@ _FIELDS = frozenset(
     )
 )
 
-# (stream, scale, offset, lowest, highest value): all that a metric and a unit decide
-_Plan = tuple[StreamRule, float, float, float, float]
+
+class Plan(NamedTuple):
+    """All that a metric and a unit decide: `value * scale + offset` is in the stream's unit."""
+
+    stream: StreamRule
+    scale: float
+    offset: float
+    lowest: float  # finite, so that one comparison on the good path also finds NaN and infinities
+    highest: float
 
 
 class Validator:
@@ -50,14 +55,14 @@ class Validator:
         self._streams = streams
         self._region_required = region_required
         self._stream_of: dict[str, StreamRule | None] = {}
-        self._plans: dict[tuple[str, str], _Plan] = {}
+        self._plans: dict[tuple[str, str], Plan] = {}
 
     def validate(self, record: dict[str, Any], headers: Headers) -> Reading:
         """Check one decoded record.
 
         A field that is null counts as absent. `sensor_id`, `crs` and `event_time` are taken from the headers when the
         value lacks them; the event time itself is read by the stage `normalise_time`. Fields that a reading does not
-        have, and the entries of an object `attributes`, become the attributes.
+        have, and the entries of an object `attributes`, become the attributes; where both have a name, the field wins.
 
         Parameters
         ----------
@@ -80,10 +85,11 @@ class Validator:
         Source: DESIGN "Reading"; Python's fnmatch for metric patterns.
         """
         get = record.get
-        fields = 8  # of the record that are accounted for; what is left over is an attribute
+        fields = 8  # of the record that are accounted for; what is left over, nulls apart, is an attribute
 
         sensor_id = get("sensor_id")
         if sensor_id is None:
+            fields -= 1
             sensor_id = headers.sensor_id
             if sensor_id is None:
                 raise _missing("sensor_id")
@@ -99,12 +105,12 @@ class Validator:
             raise _wrong_text("metric", metric)
         if type(unit) is not str:
             raise _wrong_text("unit", unit)
-        stream, scale, offset, lowest, highest = self._plans.get((metric, unit)) or self._plan(metric, unit)
+        stream, scale, offset, lowest, highest = self.plan(metric, unit)
 
         sent = get("value")
         if type(sent) is not float:
             sent = _number("value", sent)
-        value = sent if scale == 1.0 and offset == 0.0 else sent * scale + offset
+        value = sent * scale + offset
         if not lowest <= value <= highest:
             raise _wrong_value(sent, value, stream)
 
@@ -115,10 +121,11 @@ class Validator:
             y = _number("y", y)
         if z is not None:
             fields += 1
-            z = _height(z)
+            z = read_height(z)
 
         crs = get("crs")
         if crs is None:
+            fields -= 1
             crs = headers.crs_source
             if crs is None:
                 raise _missing("crs")
@@ -129,6 +136,7 @@ class Validator:
 
         event_time = get("event_time")
         if event_time is None:
+            fields -= 1
             event_time = headers.event_timestamp_ms
             if event_time is None:
                 raise _missing("event_time")
@@ -154,37 +162,79 @@ class Validator:
         quality = get("quality")
         if quality is not None:
             fields += 1
-            if type(quality) is not str or len(quality) > MAX_TEXT_LENGTH:
-                quality = _quality(quality)
+            quality = read_quality(quality)
 
-        attributes = None if len(record) == fields else _attributes(record)
+        attributes = None if len(record) == fields else read_attributes(record)
         return Reading(
             sensor_id, region, metric, stream, value, stream.unit, sent, unit,
             event_time, x, y, crs, event_id, z, quality, attributes,
         )  # fmt: skip
 
-    def _plan(self, metric: str, unit: str) -> _Plan:
-        if len(metric) > MAX_TEXT_LENGTH:
-            raise _wrong_text("metric", metric)
+    def plan(self, metric: str, unit: str) -> Plan:
+        """Find the stream that takes a metric, and the way of a value from a unit to the stream's.
+
+        Parameters
+        ----------
+        metric, unit
+            As sent.
+
+        Returns
+        -------
+            The plan; the same object every time, as long as it is in use.
+
+        Raises
+        ------
+        Rejected
+            WRONG_TYPE (the name is too long), UNKNOWN_METRIC, UNKNOWN_UNIT, INCOMPATIBLE_UNIT.
+        """
+        plan = self._plans.get((metric, unit))
+        if plan is None:
+            if len(metric) > MAX_TEXT_LENGTH:
+                raise _wrong_text("metric", metric)
+            stream = self._stream(metric)
+            if stream is None:
+                raise Rejected(Reason.UNKNOWN_METRIC, f"no stream takes metric {metric!r}")
+            scale, offset = conversion(unit, stream.unit)
+            # Adding 0.0 would turn -0.0 into 0.0; adding -0.0 keeps every bit.
+            offset = offset or -0.0
+            plan = Plan(stream, scale, offset, max(stream.valid_min, -_LARGEST), min(stream.valid_max, _LARGEST))
+            if len(self._plans) >= _CACHE_SIZE:
+                self._plans.clear()
+            self._plans[(metric, unit)] = plan
+        return plan
+
+    def _stream(self, metric: str) -> StreamRule | None:
         try:
-            stream = self._stream_of[metric]
+            return self._stream_of[metric]
         except KeyError:
             stream = next((s for s in self._streams if any(fnmatchcase(metric, p) for p in s.metrics)), None)
             if len(self._stream_of) >= _CACHE_SIZE:
                 self._stream_of.clear()
             self._stream_of[metric] = stream
-        if stream is None:
-            raise Rejected(Reason.UNKNOWN_METRIC, f"no stream takes metric {metric!r}")
-        scale, offset = conversion(unit, stream.unit)
-        # Finite limits, so that one comparison on the good path also finds NaN and infinities.
-        plan = (stream, scale, offset, max(stream.valid_min, -_LARGEST), min(stream.valid_max, _LARGEST))
-        if len(self._plans) >= _CACHE_SIZE:
-            self._plans.clear()
-        self._plans[(metric, unit)] = plan
-        return plan
+            return stream
 
 
-def _attributes(record: dict[str, Any]) -> dict[str, Any] | None:
+def read_height(raw: object) -> float:
+    """Read `z`: a finite number; raises WRONG_TYPE, POSITION_NOT_FINITE."""
+    z = raw if type(raw) is float else _number("z", raw)
+    if not math.isfinite(z):
+        raise Rejected(Reason.POSITION_NOT_FINITE, f"z is {z}")
+    return z
+
+
+def read_quality(raw: object) -> str | int | float:
+    """Read `quality`: text of up to 256 characters or a finite number; raises WRONG_TYPE."""
+    if type(raw) is str:
+        if len(raw) > MAX_TEXT_LENGTH:
+            raise _wrong_text("quality", raw)
+        return raw
+    if type(raw) is int or (type(raw) is float and math.isfinite(raw)):
+        return raw
+    raise Rejected(Reason.WRONG_TYPE, f"quality is {_kind(raw)}, neither text nor a finite number")
+
+
+def read_attributes(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Gather what a reading does not have: fields of its own, before entries of an object `attributes`."""
     attributes = {name: value for name, value in record.items() if name not in _FIELDS}
     sent = record.get("attributes")
     if type(sent) is dict:
@@ -203,19 +253,6 @@ def _number(name: str, raw: object) -> float:
     if raw is None:
         raise _missing(name)
     raise Rejected(Reason.WRONG_TYPE, f"{name} is {_kind(raw)}, not a number")
-
-
-def _height(raw: object) -> float:
-    z = raw if type(raw) is float else _number("z", raw)
-    if not math.isfinite(z):
-        raise Rejected(Reason.POSITION_NOT_FINITE, f"z is {z}")
-    return z
-
-
-def _quality(raw: object) -> int | float:
-    if type(raw) is int or (type(raw) is float and math.isfinite(raw)):
-        return raw
-    raise Rejected(Reason.WRONG_TYPE, f"quality is {_kind(raw)}, neither text nor a finite number")
 
 
 def _missing(name: str) -> Rejected:

@@ -6,24 +6,31 @@ a window `[start, end)` fires when the watermark reaches `end - 1`, is purged wh
 `end - 1 + allowed lateness`, and a reading is late when all of its windows have been purged. `tests/integration`
 runs both on the same scripted elements. Two things differ on purpose: a frame coalesces the firings of its readings
 into one per window and key, and a purged window stays purged after a restore, because the watermark is kept.
+
+Readings are aggregated once per pane - the greatest common divisor of a definition's size and slide - and a window is
+the sum of its panes when it fires (Li et al., "No pane, no gain", 2005), so a sliding window costs no more per reading
+than a tumbling one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
-from udfs.aggregate import Aggregate
-from udfs.frame import Accepted
+from udfs.aggregate import Aggregate, Fold, Integers
+from udfs.frame import Readings, Station
 from udfs.rules import StreamRule, WindowDefinition, WindowKey
-from udfs.shard_log import KeyedStore, ShardLog
+from udfs.shard_log import NO_WATERMARK, KeyedStore, ShardLog
 
-_FIRED = 1
-
-Contents = dict[tuple[str, str], Aggregate]  # (key, metric) -> aggregate
+Key = tuple[str, str]  # (sensor, cell or region; metric)
+Contents = dict[Key, Aggregate]
 
 
 class Window(NamedTuple):
@@ -53,18 +60,48 @@ class Window(NamedTuple):
         return cls(stream, definition, int(start_ms), int(end_ms))
 
 
+class Pane(NamedTuple):
+    """The smallest part of a definition's windows; its name is its identity in state and says all about its windows."""
+
+    stream: str
+    definition: str
+    size_ms: int
+    slide_ms: int
+    offset_ms: int
+    start_ms: int
+
+    @property
+    def length_ms(self) -> int:
+        return math.gcd(self.size_ms, self.slide_ms)
+
+    @property
+    def name(self) -> str:
+        return "/".join(map(str, self))
+
+    @classmethod
+    def parse(cls, name: str) -> Pane:
+        stream, definition, *numbers = name.rsplit("/", 5)
+        return cls(stream, definition, *map(int, numbers))
+
+    def windows(self) -> list[Window]:
+        """All windows that hold this pane, the latest first."""
+        spans = windows_of(self.start_ms, self.size_ms, self.slide_ms, self.offset_ms)
+        return [Window(self.stream, self.definition, start_ms, end_ms) for start_ms, end_ms in spans]
+
+
 class Firing(NamedTuple):
     """A window result to publish; `timing` is early, on_time or late (a revision within the allowed lateness)."""
 
     window: Window
     aggregate: Aggregate
     timing: str
+    revision: int
 
 
 class LateReading(NamedTuple):
-    """A reading that missed all of its windows of a definition, or only the oldest of them."""
+    """The frame's row `row` missed all of its windows of a definition, or only the oldest of them."""
 
-    reading: Accepted
+    row: int
     definition: str
     missed: tuple[Window, ...]
     watermark_ms: int
@@ -103,32 +140,69 @@ class ContentsCodec:
         return {}
 
     def absorb(self, value: Contents, chunk: bytes) -> None:
-        for partial in self._decoder.decode(chunk):
-            merge_into(value, partial)
+        merge_into(value, self._decoder.decode(chunk))
 
     def dump(self, value: Contents) -> bytes:
-        return self._encoder.encode(list(value.values()))
+        return self.encode(value.values())
 
     def encode(self, partials: Iterable[Aggregate]) -> bytes:
         return self._encoder.encode(list(partials))
 
 
-def merge_into(contents: Contents, partial: Aggregate) -> Aggregate:
-    key = (partial.key, partial.metric)
-    whole = contents.get(key)
-    if whole is None:
-        whole = contents[key] = partial.copy()
-    else:
-        whole.merge(partial)
-    return whole
+def merge_into(contents: Contents, partials: Iterable[Aggregate]) -> None:
+    """Add partial aggregates, which the contents may keep as their own."""
+    for partial in partials:
+        key = (partial.key, partial.metric)
+        whole = contents.get(key)
+        if whole is None:
+            contents[key] = partial
+        else:
+            whole.merge(partial)
 
 
-class _Pane(NamedTuple):
-    """Readings of one definition that share all of their windows: the open ones and those already purged."""
+class Fired(msgspec.Struct, array_like=True):
+    """How often a window has fired as a whole, what single keys differ by, and whether the watermark has passed it."""
 
-    open: list[Window]
-    missed: tuple[Window, ...]
-    partials: Contents
+    whole: int
+    keys: list[tuple[str, str, int]]
+    closed: bool
+
+
+class Firings:
+    """The sum of a window's `Fired` chunks."""
+
+    def __init__(self) -> None:
+        self.whole = 0
+        self.keys: dict[Key, int] = {}
+        self.closed = False
+
+    def revision(self, key: Key) -> int:
+        return self.whole + self.keys.get(key, 0)
+
+    def add(self, fired: Fired) -> None:
+        self.whole += fired.whole
+        for name, metric, count in fired.keys:
+            self.keys[name, metric] = self.keys.get((name, metric), 0) + count
+        self.closed |= fired.closed
+
+
+class FiringsCodec:
+    """Chunks are differences, to be added up."""
+
+    _encoder = msgspec.msgpack.Encoder()
+    _decoder = msgspec.msgpack.Decoder(Fired)
+
+    def empty(self) -> Firings:
+        return Firings()
+
+    def absorb(self, value: Firings, chunk: bytes) -> None:
+        value.add(self._decoder.decode(chunk))
+
+    def dump(self, value: Firings) -> bytes:
+        return self.encode(Fired(value.whole, [(*key, n) for key, n in value.keys.items()], value.closed))
+
+    def encode(self, fired: Fired) -> bytes:
+        return self._encoder.encode(fired)
 
 
 class _Definition(NamedTuple):
@@ -137,160 +211,260 @@ class _Definition(NamedTuple):
     pane_ms: int
 
 
-_KEY_OF: dict[WindowKey, Callable[[Accepted], str]] = {
-    "sensor": lambda r: r.sensor_id,
-    "cell": lambda r: r.cell,
-    "region": lambda r: r.region,
+_PLACE_OF: dict[WindowKey, Callable[[Station], str]] = {
+    "sensor": lambda s: s.sensor_id,
+    "cell": lambda s: s.cell,
+    "region": lambda s: s.region,
 }
 
 
 class Windows:
-    """The windows of one shard, for all definitions with one of the given keys."""
+    """The windows of one shard, for all definitions with one of the given keys.
 
-    _codec = ContentsCodec()
+    Two logs are kept: `window`, the contents of panes; and `fired`, of the windows that have fired and can fire again.
+    What is due next is a heap, rebuilt from the panes after a restore.
+    """
 
     def __init__(self, streams: Iterable[StreamRule], keys: Iterable[WindowKey], store: KeyedStore) -> None:
-        self._by_stream: dict[str, list[_Definition]] = {}
+        self._definitions: dict[str, list[_Definition]] = {}
         self._allowed_ms: dict[str, int] = {}
         self._early_ms: dict[tuple[str, str], int] = {}
         wanted = set(keys)
         for stream in streams:
             self._allowed_ms[stream.name] = stream.allowed_lateness_ms
-            self._by_stream[stream.name] = [
-                _Definition(stream, window, math.gcd(window.size_ms, window.slide_ms))
-                for window in stream.windows
-                if window.key in wanted
-            ]
             for window in stream.windows:
+                if window.key in wanted:
+                    definition = _Definition(stream, window, math.gcd(window.size_ms, window.slide_ms))
+                    self._definitions.setdefault(stream.name, []).append(definition)
                 if window.early_every_ms:
                     self._early_ms[stream.name, window.name] = window.early_every_ms
-        self._log: ShardLog[Contents] = ShardLog(store, self._codec, "window")
+        self._panes: ShardLog[Contents] = ShardLog(store, _CONTENTS, "window")
+        self._fired: ShardLog[Firings] = ShardLog(store, _FIRINGS, "fired")
+        self._open: dict[Window, Pane] = {}  # with one of its panes, which knows the slide
+        self._due: list[tuple[int, Window]] = []  # heap of what happens next to each open window
+        self._timers_ms: list[int] = []  # not handed over yet
+        for name in self._panes.names():
+            pane = Pane.parse(name)
+            self._open_windows(pane, pane.windows(), self._panes.watermark_ms(NO_WATERMARK))
 
-    def add(self, store: KeyedStore, readings: Iterable[Accepted], watermark_ms: int) -> Windowed:
-        """Put readings into their windows; those already due fire again at once, as revisions."""
-        watermark_ms = self._log.watermark_ms(watermark_ms)
-        result = Windowed([], [], [], [])
-        panes: dict[tuple[str, str, int], _Pane] = {}
-        for reading in readings:
-            for definition in self._by_stream.get(reading.stream, ()):
-                self._assign(reading, definition, panes, watermark_ms, result)
-        chunks: dict[Window, list[Aggregate]] = {}
-        for pane in panes.values():
-            for window in pane.open:
-                chunks.setdefault(window, []).extend(pane.partials.values())
-        for window, partials in chunks.items():
-            self._store(store, window, partials, watermark_ms, result)
-        if chunks:
-            self._log.keep_watermark(watermark_ms)
-            self._log.save_index(store)
+    def add(self, store: KeyedStore, readings: Readings, rows: Sequence[int], watermark_ms: int) -> Windowed:
+        """Put rows of a frame into their windows; those already due fire again at once, as revisions."""
+        watermark_ms = self._panes.watermark_ms(watermark_ms)
+        result = Windowed([], [], [], self._timers_ms)
+        revised: dict[Window, dict[Key, bool]] = {}
+        for stream, of_stream in _by_stream(readings, rows).items():
+            folds: dict[object, Fold] = {}
+            for definition in self._definitions.get(stream, ()):
+                kept, starts = self._judge(readings, of_stream, definition, watermark_ms, result)
+                if len(kept):
+                    fold = _fold(readings, kept, starts, definition, folds)
+                    self._add(store, fold, definition, watermark_ms, revised)
+        result.late.sort(key=itemgetter(0))
+        result.partly_late.sort(key=itemgetter(0))
+        for window, keys in revised.items():
+            self._revise(store, window, keys, watermark_ms, result)
+        self._panes.keep_watermark(store, watermark_ms)
+        self._save(store)
         return result
 
     def advance(self, store: KeyedStore, time_ms: int) -> Windowed:
-        """Fire and purge what is due when the watermark has reached `time_ms` (an event-time timer)."""
-        result = Windowed([], [], [], [])
-        changed = False
-        for name in self._log.names():
-            window = Window.parse(name)
-            purge_at_ms = self._purge_at_ms(window)
-            entry = self._log.entry(name)
-            if window.max_timestamp_ms <= time_ms:
-                if not entry.note & _FIRED:
-                    entry.note |= _FIRED
-                    self._fire_all(store, window, "on_time", result, keep=purge_at_ms > time_ms)
-                    changed = True
-                if purge_at_ms <= time_ms:
-                    self._log.drop(store, name)
-                    self._log.raise_mark(window.family, window.max_timestamp_ms)
-                    changed = True
-                else:
-                    result.timers_ms.append(purge_at_ms)
-            elif not entry.note & _FIRED and self._is_early_firing(window, time_ms):
-                self._fire_all(store, window, "early", result, keep=True)
-                result.timers_ms.extend(self._next_early_ms(window, time_ms))
-                changed = True
-        if changed:
-            self._log.keep_watermark(time_ms)
-            self._log.save_index(store)
+        """Fire and purge what is due when the watermark has reached `time_ms`; called when a timer fires."""
+        result = Windowed([], [], [], self._timers_ms)
+        due: list[Window] = []
+        while self._due and self._due[0][0] <= time_ms:
+            due.append(heappop(self._due)[1])
+        for window in sorted(due, key=attrgetter("end_ms")):  # the last window of a pane takes the pane with it
+            keep = self._purge_at_ms(window) > time_ms
+            if window.max_timestamp_ms > time_ms:
+                self._fire(store, window, "early", result, keep=True)
+            elif window.name not in self._fired or not self._fired.value(store, window.name).closed:
+                self._fire(store, window, "on_time", result, keep=keep)
+            if keep:
+                self._schedule(window, time_ms)
+            else:
+                self._purge(store, window)
+        if due:
+            self._panes.keep_watermark(store, time_ms)
+        self._save(store)
         return result
 
-    def _assign(
+    def _judge(
+        self, readings: Readings, rows: Integers, definition: _Definition, watermark_ms: int, result: Windowed
+    ) -> tuple[Integers, Integers]:
+        """The rows that still have a window, and the starts of their panes; the others are late."""
+        _, window, pane_ms = definition
+        times = np.frombuffer(readings.event_time_ms, np.int64)[rows]
+        starts = times - (times - window.offset_ms) % pane_ms
+        gone: list[int] = []
+        for start_ms in np.unique(starts).tolist():
+            windows = _pane(definition, start_ms).windows()
+            missed = tuple(w for w in windows if self._is_gone(w, watermark_ms))
+            if missed:
+                self._panes.raise_mark(missed[0].family, missed[0].max_timestamp_ms)  # a restore must not open it
+                is_late = len(missed) == len(windows)
+                into = result.late if is_late else result.partly_late
+                of_pane = rows[starts == start_ms].tolist()
+                into.extend(LateReading(row, window.name, missed, watermark_ms) for row in of_pane)
+                if is_late:
+                    gone.append(start_ms)
+        if gone:
+            kept = ~np.isin(starts, gone)
+            return rows[kept], starts[kept]
+        return rows, starts
+
+    def _add(
         self,
-        reading: Accepted,
+        store: KeyedStore,
+        fold: Fold,
         definition: _Definition,
-        panes: dict[tuple[str, str, int], _Pane],
         watermark_ms: int,
-        result: Windowed,
+        revised: dict[Window, dict[Key, bool]],
     ) -> None:
-        stream, window, pane_ms = definition
-        time_ms = reading.event_time_ms
-        pane_key = (stream.name, window.name, (time_ms - window.offset_ms) // pane_ms)
-        pane = panes.get(pane_key)
-        if pane is None:
-            pane = panes[pane_key] = self._open_pane(stream, window, time_ms, watermark_ms)
-        if pane.missed:
-            late = LateReading(reading, window.name, pane.missed, watermark_ms)
-            if not pane.open:
-                result.late.append(late)
-                return
-            result.partly_late.append(late)
-        key = _KEY_OF[window.key](reading)
-        partial = Aggregate.of(key, reading, [] if window.key == "sensor" else [reading.sensor_id])
-        whole = pane.partials.get((key, reading.metric))
-        if whole is None:
-            pane.partials[key, reading.metric] = partial
-        else:
-            whole.merge(partial)
+        """Add a fold's partials to their panes; note which keys of windows that have fired they change."""
+        for start_ms, group in groupby(zip(fold.panes, fold.aggregates(), strict=True), itemgetter(0)):
+            partials = [partial for _, partial in group]
+            pane = _pane(definition, start_ms)
+            name = pane.name
+            windows = [w for w in pane.windows() if not self._is_gone(w, watermark_ms)]
+            if name not in self._panes:
+                self._open_windows(pane, windows, watermark_ms)
+            contents = self._panes.value(store, name)
+            for window in windows:
+                if window.max_timestamp_ms <= watermark_ms or window.name in self._fired:
+                    keys = revised.setdefault(window, {})
+                    for partial in partials:
+                        key = (partial.key, partial.metric)
+                        if key not in keys:
+                            keys[key] = any(key in part for part in self._parts(store, window))
+            chunk = _CONTENTS.encode(partials)
+            merge_into(contents, partials)
+            self._panes.append(store, name, chunk)
 
-    def _open_pane(self, stream: StreamRule, window: WindowDefinition, time_ms: int, watermark_ms: int) -> _Pane:
-        opened: list[Window] = []
-        missed: list[Window] = []
-        for start_ms, end_ms in windows_of(time_ms, window.size_ms, window.slide_ms, window.offset_ms):
-            candidate = Window(stream.name, window.name, start_ms, end_ms)
-            gone = self._purge_at_ms(candidate) <= watermark_ms
-            # A longer allowed lateness after an upgrade must not reopen, and so overwrite, what was purged before it.
-            gone = gone or candidate.max_timestamp_ms <= self._log.mark(candidate.family)
-            (missed if gone else opened).append(candidate)
-        return _Pane(opened, tuple(missed), {})
-
-    def _store(
-        self, store: KeyedStore, window: Window, partials: list[Aggregate], watermark_ms: int, result: Windowed
+    def _revise(
+        self, store: KeyedStore, window: Window, keys: dict[Key, bool], watermark_ms: int, result: Windowed
     ) -> None:
-        log, name = self._log, window.name
-        is_new = name not in log
-        contents = log.value(store, name)
-        touched = {(p.key, p.metric): merge_into(contents, p) for p in partials}
-        if window.max_timestamp_ms <= watermark_ms:
-            log.entry(name).note |= _FIRED
-            partials = [p.copy() for p in partials]  # the windows of a pane share its partials
-            for whole in touched.values():
-                whole.revision += 1
-                result.firings.append(Firing(window, whole, "late"))
-            for partial in partials:
-                partial.revision = touched[partial.key, partial.metric].revision
-        elif is_new:
-            result.timers_ms.append(window.max_timestamp_ms)
-            result.timers_ms.extend(self._next_early_ms(window, max(watermark_ms, window.start_ms)))
-        if is_new:
-            result.timers_ms.append(self._purge_at_ms(window))
-        log.append(store, name, self._codec.encode(partials))
+        """Publish the keys of a closed window anew; a key that is new to the window begins at its first revision."""
+        closed = window.max_timestamp_ms <= watermark_ms
+        firings = self._fired.value(store, window.name)
+        changes: list[tuple[str, str, int]] = []
+        for key, is_known in keys.items():
+            change = (0 if is_known else -firings.revision(key)) + closed
+            if change:
+                changes.append((*key, change))
+        fired = Fired(0, changes, closed)
+        firings.add(fired)
+        if closed:
+            for key in keys:
+                parts = [part[key] for part in self._parts(store, window) if key in part]
+                result.firings.append(Firing(window, _sum(parts), "late", firings.revision(key)))
+        self._fired.append(store, window.name, _FIRINGS.encode(fired))
 
-    def _fire_all(self, store: KeyedStore, window: Window, timing: str, result: Windowed, *, keep: bool) -> None:
-        for aggregate in self._log.value(store, window.name).values():
-            aggregate.revision += 1
-            result.firings.append(Firing(window, aggregate, timing))
+    def _fire(self, store: KeyedStore, window: Window, timing: str, result: Windowed, *, keep: bool) -> None:
+        parts: dict[Key, list[Aggregate]] = {}
+        for contents in self._parts(store, window):
+            for key, aggregate in contents.items():
+                parts.setdefault(key, []).append(aggregate)
+        is_known = keep or window.name in self._fired
+        firings = self._fired.value(store, window.name) if is_known else Firings()
+        firings.whole += 1
+        for key, aggregates in parts.items():
+            result.firings.append(Firing(window, _sum(aggregates), timing, firings.revision(key)))
         if keep:
-            self._log.rewrite(store, window.name)
+            firings.closed = timing == "on_time"
+            self._fired.append(store, window.name, _FIRINGS.encode(Fired(1, [], firings.closed)))
+
+    def _purge(self, store: KeyedStore, window: Window) -> None:
+        """Forget a window, and the panes of which it is the last one."""
+        self._panes.raise_mark(window.family, window.max_timestamp_ms)
+        pane = self._open.pop(window)
+        if window.name in self._fired:
+            self._fired.drop(store, window.name)
+        for start_ms in range(window.start_ms, min(window.start_ms + pane.slide_ms, window.end_ms), pane.length_ms):
+            name = pane._replace(start_ms=start_ms).name
+            if name in self._panes:
+                self._panes.drop(store, name)
+
+    def _parts(self, store: KeyedStore, window: Window) -> Iterator[Contents]:
+        """The contents of a window's panes, in the order of time."""
+        pane = self._open[window]
+        for start_ms in range(window.start_ms, window.end_ms, pane.length_ms):
+            name = pane._replace(start_ms=start_ms).name
+            if name in self._panes:
+                yield self._panes.value(store, name)
+
+    def _open_windows(self, pane: Pane, windows: Iterable[Window], watermark_ms: int) -> None:
+        for window in windows:
+            is_purged = window.max_timestamp_ms <= self._panes.mark(window.family) and window.name not in self._fired
+            if not is_purged and window not in self._open:
+                self._open[window] = pane
+                self._schedule(window, watermark_ms)
+
+    def _schedule(self, window: Window, time_ms: int) -> None:
+        """Note what happens next to a window after `time_ms`: an early firing, its firing or its purge."""
+        next_ms = window.max_timestamp_ms
+        every_ms = self._early_ms.get((window.stream, window.definition))
+        if next_ms <= time_ms:
+            next_ms = self._purge_at_ms(window)
+        elif every_ms is not None:
+            past_ms = max(time_ms, window.start_ms) - window.start_ms
+            next_ms = min(next_ms, window.start_ms + (past_ms // every_ms + 1) * every_ms)
+        heappush(self._due, (next_ms, window))
+        self._timers_ms.append(next_ms)
+
+    def _is_gone(self, window: Window, watermark_ms: int) -> bool:
+        # A longer allowed lateness after an upgrade must not reopen, and so overwrite, what was purged before it.
+        purged_to_ms = self._panes.mark(window.family)
+        return window.max_timestamp_ms <= purged_to_ms or self._purge_at_ms(window) <= watermark_ms
 
     def _purge_at_ms(self, window: Window) -> int:
         return window.max_timestamp_ms + self._allowed_ms.get(window.stream, 0)
 
-    def _is_early_firing(self, window: Window, time_ms: int) -> bool:
-        every_ms = self._early_ms.get((window.stream, window.definition))
-        return every_ms is not None and time_ms > window.start_ms and (time_ms - window.start_ms) % every_ms == 0
+    def _save(self, store: KeyedStore) -> None:
+        self._panes.save(store)
+        self._fired.save(store)
+        self._timers_ms = []
 
-    def _next_early_ms(self, window: Window, after_ms: int) -> list[int]:
-        every_ms = self._early_ms.get((window.stream, window.definition))
-        if every_ms is None:
-            return []
-        next_ms = window.start_ms + ((after_ms - window.start_ms) // every_ms + 1) * every_ms
-        return [next_ms] if next_ms < window.max_timestamp_ms else []
+
+_CONTENTS = ContentsCodec()
+_FIRINGS = FiringsCodec()
+
+
+def _by_stream(readings: Readings, rows: Sequence[int]) -> dict[str, Integers]:
+    wanted = np.array(rows, np.int64)
+    names = [station.stream for station in readings.stations]
+    if len(set(names)) == 1:
+        return {names[0]: wanted} if rows else {}
+    of_row = np.frombuffer(readings.station, np.uint32)[wanted]
+    streams = {name: np.array([n == name for n in names])[of_row] for name in dict.fromkeys(names)}
+    return {name: wanted[is_of] for name, is_of in streams.items() if is_of.any()}
+
+
+def _fold(
+    readings: Readings, rows: Integers, starts: Integers, definition: _Definition, folds: dict[object, Fold]
+) -> Fold:
+    """Aggregate rows by key and pane; definitions with the same panes share the work."""
+    _, window, pane_ms = definition
+    key = (window.key, pane_ms, window.offset_ms % pane_ms, len(rows), rows.tobytes())
+    fold = folds.get(key)
+    if fold is None:
+        names: dict[Key, int] = {}
+        place_of = _PLACE_OF[window.key]
+        of_station = [names.setdefault((place_of(s), s.metric), len(names)) for s in readings.stations]
+        groups = np.array(of_station)[np.frombuffer(readings.station, np.uint32)[rows]]
+        fold = folds[key] = Fold(readings, rows, groups, starts, list(names), by_place=window.key != "sensor")
+    return fold
+
+
+def _pane(definition: _Definition, start_ms: int) -> Pane:
+    stream, window, _ = definition
+    return Pane(stream.name, window.name, window.size_ms, window.slide_ms, window.offset_ms, start_ms)
+
+
+def _sum(parts: Sequence[Aggregate]) -> Aggregate:
+    """The aggregate of a window; its panes keep theirs."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = parts[0].copy()
+    for part in parts[1:]:
+        whole.merge(part)
+    return whole

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from jobs import __version__
 from jobs.pipeline.durations import DurationMs, format_duration
 from udfs import crs_text, rules, units
+from udfs.dead_letter import REPLAY_OF
 from udfs.reasons import Rejected
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -89,6 +90,9 @@ class Position(Section):
     ballpark: Literal["mark", "reject"] = "mark"
     regions: dict[str, _Box] = Field(
         default={}, description="region: [west, south, east, north] in EPSG:4326 degrees; outside is refused"
+    )
+    area_tolerance_deg: float = Field(
+        default=0.1, ge=0, le=10, allow_inf_nan=False, description="how far outside a CRS's area of use is believed"
     )
 
     @field_validator("target_crs")
@@ -241,12 +245,13 @@ class Deployment(Section):
                 self.position.target_crs,
                 self.position.ballpark,
                 tuple((name, rules.BoundingBox(*box)) for name, box in self.position.regions.items()),
+                self.position.area_tolerance_deg,
             ),
             cell=rules.CellRule(self.cell.scheme, self.cell.grid_m, self.cell.h3_resolution),
             dedup=rules.DedupRule(self.dedup.ttl, self.dedup.bucket),
             limits=rules.LimitRule(self.limits.max_body_bytes, self.limits.dlq_payload_bytes),
             avro_schemas=tuple((s.id, _schema_text(base, s)) for s in self.avro.schemas),
-            attribute_headers=tuple(self.attribute_headers),
+            attribute_headers=tuple(dict.fromkeys((*self.attribute_headers, REPLAY_OF))),
             shards=self.shards,
             job_version=__version__,
         )

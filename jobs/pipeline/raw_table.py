@@ -13,39 +13,42 @@ from jobs.pipeline.config import Deployment
 from jobs.pipeline.kafka_options import common_options
 from udfs.align import ENVELOPE_HEADERS
 
-# No expression can be given a name in a table's watermark, and each mention of one is evaluated anew. So the usual case
-# comes first and is cheap, and what has to parse JSON (microseconds a record) is mentioned as seldom as can be.
-# TRY_CAST and JSON_VALUE give NULL for what cannot be read; a NULL claim moves nothing.
+# No expression can be given a name in a table's watermark: each mention of one is generated and evaluated anew, and
+# beyond some size the generated code is cut into hundreds of methods that the JIT compiler works on for minutes. So the
+# usual case comes first and is cheap, what parses JSON (microseconds a record) is mentioned as seldom as can be, and
+# nothing is mentioned twice within itself. A claim that cannot be read is NULL; a NULL claim moves nothing.
 _BODY = "CAST(`value` AS STRING)"
 _TIME = f"JSON_VALUE({_BODY}, '$.event_time')"
 _HEADER = "CAST(headers['event_timestamp'] AS STRING)"
 _HEADER_MS = f"TRY_CAST({_HEADER} AS BIGINT)"
-_HEADER_SECONDS = f"SUBSTRING({_HEADER} FROM 1 FOR CHAR_LENGTH({_HEADER}) - 3)"
+_HEADER_SECONDS = f"SUBSTRING({_HEADER} FROM 1 FOR 10)"
 _IS_NO_JSON = f"LEFT(LTRIM({_BODY}), 1) <> '{{'"  # Avro, or what decode refuses
 
-# The bands of udfs.event_time (below 1e11 seconds, 1e14 milliseconds, 1e17 microseconds) as a power of a thousand.
-_NUMBER = f"TRY_CAST({_TIME} AS DOUBLE)"
-_NUMBER_MS = (
-    f"CAST({_NUMBER} * 1e3 / POWER(1e3, LEAST(3, GREATEST(0, FLOOR((LOG10(ABS({_NUMBER})) - 8) / 3)))) AS BIGINT)"
-)
+# From 2001-09-09 to 2286 an epoch in s, ms, µs or ns has 10, 13, 16 or 19 digits, and its first 13 are milliseconds.
+# Older times move nothing unless they come with a header.
+_DECIMAL = f"CAST(TRY_CAST({_TIME} AS DECIMAL(38, 9)) AS STRING)"
+_DIGITS = f"REPLACE(REGEXP_EXTRACT({_DECIMAL}, '^[0-9]{{10}}([0-9]{{3}}){{0,3}}[.][0-9]+', 0), '.', '')"
+_NUMBER_MS = f"TRY_CAST(LEFT({_DIGITS}, 13) AS BIGINT)"
 
 # ISO 8601 down to the second; without Z or an offset only Python knows the zone.
-_DATE = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]"
+_DAY = "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-9]))"
+_DATE = f"[0-9]{{4}}-{_DAY}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]"
 _NAIVE = f"^{_DATE}(:[0-5][0-9]([.,][0-9]+)?)?$"
 _AWARE = f"^{_DATE}:[0-5][0-9]([.,][0-9]+)?([Zz]|[+-][0-9]{{2}}:?[0-9]{{2}})$"
-_PLAIN = f"REGEXP_REPLACE(UPPER(REPLACE({_TIME}, ' ', 'T')), '[.,][0-9]+|:(?=[0-9]{{2}}$)', '')"
-_IS_AWARE = f"REGEXP({_TIME}, '{_AWARE}')"
+_PLAIN = (
+    f"REGEXP_REPLACE(UPPER(REPLACE(REGEXP_EXTRACT({_TIME}, '{_AWARE}', 0), ' ', 'T')), "
+    "'[.,][0-9]+|:(?=[0-9]{2}$)', '')"
+)
 _ISO_MS = f"UNIX_TIMESTAMP({_PLAIN}, 'yyyy-MM-dd''T''HH:mm:ssXX') * 1000"
 
+_VALUE_MS = f"COALESCE({_NUMBER_MS}, {_ISO_MS})"
 # A header that contradicts its value by a second or more makes the reading invalid and must not move the watermark.
-# An epoch in any unit begins with the header's seconds. Without a time to compare with, the header stands alone.
+# An epoch in any unit begins with the header's seconds; a text without its milliseconds can be a second behind. Without
+# a time to compare with, the header stands alone.
 _IS_BELIEVED = f"""POSITION(CONCAT('"event_time":', {_HEADER_SECONDS}) IN {_BODY}) > 0
     OR POSITION(CONCAT('"event_time": ', {_HEADER_SECONDS}) IN {_BODY}) > 0
     OR {_IS_NO_JSON}
-    OR REGEXP(COALESCE({_TIME}, '2000-01-01T00:00'), '{_NAIVE}')
-    OR CASE WHEN {_IS_AWARE} THEN {_ISO_MS} = {_HEADER_MS} / 1000 * 1000
-        ELSE ABS({_NUMBER_MS} - {_HEADER_MS}) < 1000 END"""
-_VALUE_MS = f"CASE WHEN {_IS_AWARE} THEN {_ISO_MS} ELSE {_NUMBER_MS} END"
+    OR COALESCE(ABS({_VALUE_MS} - {_HEADER_MS}) < 1000, REGEXP(COALESCE({_TIME}, '2000-01-01T00:00'), '{_NAIVE}'))"""
 APPEND_MS = (
     "(EXTRACT(EPOCH FROM append_time) * CAST(1000 AS BIGINT) + CAST(EXTRACT(MILLISECOND FROM append_time) AS BIGINT))"
 )

@@ -15,6 +15,7 @@ from udfs.event_time import normalise_event_time
 READABLE: list[Any] = [
     1_563_000_000,
     1_563_000_000.25,
+    1.563e9,
     1_563_000_000_123,
     1_563_000_000_123_456,
     1_563_000_000_123_456_789,
@@ -26,7 +27,16 @@ READABLE: list[Any] = [
     "2019-07-13 06:40:00+00:00",
 ]
 LATEST_MS = 1_700_000_000_000
-MOVES_NOTHING: list[Any] = ["2019-07-13T06:40:00", "yesterday", "", None, [1], "2019-13-45T00:00:00Z"]
+MOVES_NOTHING: list[Any] = [
+    "2019-07-13T06:40:00",
+    "2019-13-45T00:00:00Z",
+    "2019-02-30T00:00:00Z",
+    "yesterday",
+    "",
+    None,
+    [1],
+    1,
+]
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,8 @@ from udfs.flink.shards import (
     output_type,
     place_frames_tag,
 )
-from udfs.frame import Accepted, Frame, encode_frame
+from udfs.frame import Row as Reading
+from udfs.frame import Station, encode_frame
 from udfs.rules import Rules, StreamRule, WindowDefinition
 
 WINDOWS = (
@@ -91,7 +92,7 @@ class Frames(ProcessFunction):
 
     def __init__(self, *, single: bool) -> None:
         self._single = single
-        self._collected: list[Accepted] = []
+        self._collected: list[Reading] = []
 
     def process_element(self, value: Row, ctx: ProcessFunction.Context) -> Iterator[Row]:
         for number, stream in enumerate(STREAMS):
@@ -102,8 +103,8 @@ class Frames(ProcessFunction):
             yield self._frame()
 
     def _frame(self) -> Row:
-        frame, self._collected = Frame(accepted=self._collected), []
-        return Row(SHARD, encode_frame(frame))
+        readings, self._collected = self._collected, []
+        return Row(SHARD, encode_frame(readings))
 
 
 class Unpack(FlatMapFunction):
@@ -127,12 +128,10 @@ class Unpack(FlatMapFunction):
                 yield json.dumps(of | {"unexpected": sink, "record": record})
 
 
-def _accepted(element: Row, stream: str, digest: int) -> Accepted:
+def _accepted(element: Row, stream: str, digest: int) -> Reading:
     seq, time_ms, sensor, cell, value = element[:5] if isinstance(element, tuple) else [element[i] for i in range(5)]
-    return Accepted(
-        stream, sensor, "m", cell, cell, str(seq), time_ms, value, 0.0, 0.0, 0.0, 0.0, digest, digest, 0, seq, 0,
-        b"k", b"{}", b"{",
-    )  # fmt: skip
+    station = Station(stream, sensor, "m", cell, cell, 0.0, 0.0, 0.0, 0.0, b"k", b"}")
+    return Reading(station, str(seq), time_ms, value, digest, digest, 0, seq, 0, b"{}", b'{"seq":0')
 
 
 def flink_branch(elements: DataStream, stream: StreamRule, window: WindowDefinition) -> DataStream:

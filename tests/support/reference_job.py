@@ -6,7 +6,7 @@ It stands in for the cluster where the audit and the generator are tested; what 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,7 +15,7 @@ from tests.support.shards import DictStore
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord, shard_of
 from udfs.deduplicate import Deduplicator
 from udfs.event_time import normalise_event_time
-from udfs.frame import Accepted, decode_frame
+from udfs.frame import Readings, decode_frame, encode_frame
 from udfs.outputs import Outputs
 from udfs.reasons import Rejected
 from udfs.rules import Rules
@@ -72,32 +72,26 @@ class ReferenceJob:
         ]
         outputs = self._outputs
         for number, data in self._aligner.align(raw):
-            frame = decode_frame(data)
+            readings, invalid = decode_frame(data)
             shard = self._shard("sensor", number)
-            for _, key, letter in frame.invalid:
-                outputs.invalid(key, letter)
+            outputs.invalid(invalid)
             assert shard.deduplicator is not None
-            result = shard.deduplicator.deduplicate(shard.store, frame.accepted, self.watermark_ms)
-            shard.timers.extend(result.purge_at_ms)
-            for duplicate in result.duplicates:
-                outputs.duplicate(duplicate)
-            for conflict in result.conflicts:
-                outputs.conflict(conflict)
-            for reading, beyond in result.unique:
-                outputs.aligned(reading, beyond)
-            unique = [reading for reading, _ in result.unique]
-            self._windowed(shard, shard.windows.add(shard.store, unique, self.watermark_ms))
+            fate = shard.deduplicator.deduplicate(shard.store, readings, self.watermark_ms)
+            shard.timers.extend(fate.purge_at_ms)
+            outputs.deduplicated(readings, fate)
+            self._add(shard, readings, fate.unique)
             for kind in ("cell", "region"):
-                self._places(kind, unique)
+                self._places(kind, readings, fate.unique)
         self._publish()
 
-    def _places(self, kind: str, readings: Iterable[Accepted]) -> None:
-        by_shard: dict[int, list[Accepted]] = {}
-        for reading in readings:
-            by_shard.setdefault(shard_of(getattr(reading, kind), self._rules.shards), []).append(reading)
+    def _places(self, kind: str, readings: Readings, rows: Sequence[int]) -> None:
+        by_shard: dict[int, list[int]] = {}
+        for row in rows:
+            place = getattr(readings.row(row).station, kind)
+            by_shard.setdefault(shard_of(place, self._rules.shards), []).append(row)
         for number, group in by_shard.items():
-            shard = self._shard(kind, number)
-            self._windowed(shard, shard.windows.add(shard.store, group, self.watermark_ms))
+            part, _ = decode_frame(encode_frame([readings.row(row) for row in group]))
+            self._add(self._shard(kind, number), part, range(len(part)))
 
     def _advance(self, watermark_ms: int) -> None:
         if watermark_ms <= self.watermark_ms:
@@ -112,13 +106,16 @@ class ReferenceJob:
                     continue
                 last = timer
                 if shard.deduplicator is not None:
-                    shard.timers.extend(shard.deduplicator.expire(shard.store, timer))
-                self._windowed(shard, shard.windows.advance(shard.store, timer))
+                    shard.timers.extend(shard.deduplicator.expire(shard.store, watermark_ms))
+                self._windowed(shard, shard.windows.advance(shard.store, watermark_ms))
                 heapq.heapify(shard.timers)
         self._publish()
 
-    def _windowed(self, shard: _Shard, windowed: Windowed) -> None:
-        self._outputs.windowed(windowed)
+    def _add(self, shard: _Shard, readings: Readings, rows: Sequence[int]) -> None:
+        self._windowed(shard, shard.windows.add(shard.store, readings, rows, self.watermark_ms), readings)
+
+    def _windowed(self, shard: _Shard, windowed: Windowed, readings: Readings | None = None) -> None:
+        self._outputs.windowed(windowed, readings)
         shard.timers.extend(windowed.timers_ms)
 
     def _publish(self) -> None:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import msgspec
 
 from udfs.deduplicate import Deduplicated, Deduplicator
-from udfs.frame import Accepted, Frame, decode_frame, encode_frame
+from udfs.frame import Readings, Station, decode_frame, encode_frame
+from udfs.frame import Row as Reading
 from udfs.rules import DedupRule, StreamRule, WindowDefinition, WindowKey
 from udfs.window import Windowed, Windows
 
@@ -56,28 +57,20 @@ def reading(
     content: int = 0,
     partition: int = 0,
     offset: int = 0,
-) -> Accepted:
+) -> Reading:
     event_id = f"{sensor}@{time_ms}" if event_id is None else event_id
-    return Accepted(
-        stream=stream,
-        sensor_id=sensor,
-        metric=metric,
-        region=region,
-        cell=cell,
+    return Reading(
+        station=Station(stream, sensor, metric, region, cell, lon_deg, lat_deg, lon_deg, lat_deg, b"k", b"}"),
         event_id=event_id,
         event_time_ms=time_ms,
         value=value,
-        lon_deg=lon_deg,
-        lat_deg=lat_deg,
-        x=lon_deg,
-        y=lat_deg,
         id_digest=int.from_bytes(f"{sensor}/{event_id}".encode()[-8:]),
         content_digest=content,
         partition=partition,
         offset=offset,
         append_time_ms=0,
-        key=b"k",
         raw=b"{}",
+        aligned=b"{",
     )
 
 
@@ -149,10 +142,10 @@ class WindowShard:
     def __post_init__(self) -> None:
         self.windows = Windows(self.streams, self.keys, self.store)
 
-    def add(self, *readings: Accepted) -> None:
+    def add(self, *readings: Reading) -> None:
         """One frame, through its encoding as on the way from the JVM."""
-        frame = decode_frame(encode_frame(Frame(accepted=list(readings))))
-        self._take(self.windows.add(self.store, frame.accepted, self.watermark_ms))
+        frame, _ = decode_frame(encode_frame(readings))
+        self._take(self.windows.add(self.store, frame, range(len(frame)), self.watermark_ms), frame)
 
     def advance(self, watermark_ms: int) -> None:
         """A watermark, as PyFlink handles it: rounds of due timers, since new ones reach the JVM after the round."""
@@ -161,8 +154,8 @@ class WindowShard:
         self.watermark_ms = watermark_ms
         while due := sorted(t for t in self.timers_ms if t <= watermark_ms):
             self.timers_ms.difference_update(due)
-            for timer_ms in due:
-                self._take(self.windows.advance(self.store, timer_ms))
+            for _ in due:
+                self._take(self.windows.advance(self.store, watermark_ms))
 
     def restart(self, streams: Sequence[StreamRule] | None = None) -> None:
         """A restore: state and timers remain, what is in memory and the watermark do not."""
@@ -180,8 +173,8 @@ class WindowShard:
     def rows(self) -> dict[WindowOf, Row]:
         return {of: result.row for of, result in self.final.items()}
 
-    def _take(self, windowed: Windowed) -> None:
-        for window, aggregate, timing in windowed.firings:
+    def _take(self, windowed: Windowed, frame: Readings | None = None) -> None:
+        for window, aggregate, timing, revision in windowed.firings:
             row = Row(aggregate.count, aggregate.mean, aggregate.min, aggregate.max, aggregate.first, aggregate.last)
             self.results.append(
                 Result(
@@ -191,16 +184,18 @@ class WindowShard:
                     aggregate.key,
                     aggregate.metric,
                     row,
-                    aggregate.revision,
+                    revision,
                     timing,
                 )
             )
         for late in windowed.late:
-            self.late.append((late.reading.event_id, late.definition))
+            assert frame is not None
+            self.late.append((frame.event_id[late.row], late.definition))
             self.judged_at_ms.append(late.watermark_ms)
         for late in windowed.partly_late:
+            assert frame is not None
             starts = tuple(w.start_ms for w in late.missed)
-            self.partly_late.append((late.reading.event_id, late.definition, starts))
+            self.partly_late.append((frame.event_id[late.row], late.definition, starts))
         self.timers_ms.update(windowed.timers_ms)
 
 
@@ -210,13 +205,13 @@ class Textbook:
     def __init__(self, streams: Iterable[StreamRule]) -> None:
         self._streams = {s.name: s for s in streams}
         self._watermark_ms = NO_WATERMARK
-        self._kept: dict[WindowOf, list[Accepted]] = {}
+        self._kept: dict[WindowOf, list[Reading]] = {}
         self.late: list[Late] = []
         self.partly_late: list[PartlyLate] = []
 
-    def add(self, *readings: Accepted) -> None:
+    def add(self, *readings: Reading) -> None:
         for one in readings:
-            rule = self._streams[one.stream]
+            rule = self._streams[one.station.stream]
             for definition in rule.windows:
                 missed = []
                 taken = False
@@ -225,8 +220,9 @@ class Textbook:
                         missed.append(start_ms)
                         continue
                     taken = True
-                    key = {"sensor": one.sensor_id, "cell": one.cell, "region": one.region}[definition.key]
-                    self._kept.setdefault((definition.name, start_ms, end_ms, key, one.metric), []).append(one)
+                    at = one.station
+                    key = {"sensor": at.sensor_id, "cell": at.cell, "region": at.region}[definition.key]
+                    self._kept.setdefault((definition.name, start_ms, end_ms, key, at.metric), []).append(one)
                 if not taken:
                     self.late.append((one.event_id, definition.name))
                 elif missed:
@@ -248,7 +244,7 @@ def brute_force_windows(time_ms: int, definition: WindowDefinition) -> list[tupl
     return [(start, start + definition.size_ms) for start in starts if start <= time_ms < start + definition.size_ms]
 
 
-def fold(readings: Sequence[Accepted]) -> Row:
+def fold(readings: Sequence[Reading]) -> Row:
     values = [r.value for r in readings]
     in_order = sorted(readings, key=lambda r: (r.event_time_ms, r.event_id))
     return Row(
@@ -276,12 +272,12 @@ class DedupShard:
     def __post_init__(self) -> None:
         self.deduplicator = Deduplicator(self.rule, self.store)
 
-    def add(self, *readings: Accepted) -> Deduplicated:
-        frame = decode_frame(encode_frame(Frame(accepted=list(readings))))
-        done = self.deduplicator.deduplicate(self.store, frame.accepted, self.watermark_ms)
-        self.unique += [(r.offset, beyond) for r, beyond in done.unique]
-        self.duplicates += [(d.reading.offset, d.first_offset) for d in done.duplicates]
-        self.conflicts += [(d.reading.offset, d.first_offset) for d in done.conflicts]
+    def add(self, *readings: Reading) -> Deduplicated:
+        frame, _ = decode_frame(encode_frame(readings))
+        done = self.deduplicator.deduplicate(self.store, frame, self.watermark_ms)
+        self.unique += [(frame.offset[row], row in done.beyond_horizon) for row in done.unique]
+        self.duplicates += [(frame.offset[d.row], d.first_offset) for d in done.duplicates]
+        self.conflicts += [(frame.offset[d.row], d.first_offset) for d in done.conflicts]
         self.timers_ms.update(done.purge_at_ms)
         return done
 
@@ -291,8 +287,8 @@ class DedupShard:
         self.watermark_ms = watermark_ms
         while due := sorted(t for t in self.timers_ms if t <= watermark_ms):
             self.timers_ms.difference_update(due)
-            for timer_ms in due:
-                self.timers_ms.update(self.deduplicator.expire(self.store, timer_ms))
+            for _ in due:
+                self.timers_ms.update(self.deduplicator.expire(self.store, watermark_ms))
 
     def restart(self, rule: DedupRule | None = None) -> None:
         self.rule = self.rule if rule is None else rule

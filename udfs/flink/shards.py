@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapState, MapStateDescriptor
 
 from udfs.align import shard_of
-from udfs.deduplicate import Deduplicator
-from udfs.flink.garbage import calm_garbage_collector
-from udfs.frame import Accepted, Frame, decode_frame, encode_frame
-from udfs.metric_names import ALIGNED, COUNTERS, DUPLICATES, INVALID, LATE, REVISIONS, WINDOW_RESULTS
+from udfs.deduplicate import Deduplicated, Deduplicator
+from udfs.flink.worker import tune_worker
+from udfs.frame import Letter, Readings, Station, decode_frame, encode_frame
+from udfs.frame import Row as Reading
+from udfs.metric_names import ALIGNED, COUNTERS, DUPLICATES, INVALID, LATE, REVISIONS, STALE, WINDOW_RESULTS
 from udfs.outputs import Outputs
 from udfs.reasons import Reason
-from udfs.rules import Rules
+from udfs.rules import Rules, WindowKey
 from udfs.window import Windowed, Windows
 
 
@@ -65,7 +67,7 @@ class _ShardFunction(KeyedProcessFunction):
         self._topic = topic
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        calm_garbage_collector()
+        tune_worker()
         descriptor = MapStateDescriptor("shard", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
         self._store = ShardStore(runtime_context.get_map_state(descriptor))
         self._outputs = Outputs(self._rules, self._topic)
@@ -77,8 +79,8 @@ class _ShardFunction(KeyedProcessFunction):
             reason.value: by_reason.counter(reason.value) for reason in Reason if reason is not Reason.LATE
         }
 
-    def _publish_windowed(self, windowed: Windowed, ctx: Any) -> None:
-        self._outputs.windowed(windowed)
+    def _publish_windowed(self, windowed: Windowed, ctx: Any, readings: Readings | None = None) -> None:
+        self._outputs.windowed(windowed, readings)
         self._counters[WINDOW_RESULTS].inc(len(windowed.firings))
         self._counters[REVISIONS].inc(sum(f.timing == "late" for f in windowed.firings))
         self._counters[LATE].inc(len(windowed.late))
@@ -106,34 +108,24 @@ class DeduplicateAndWindow(_ShardFunction):
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         shard, data = value
-        frame = decode_frame(data)
+        readings, invalid = decode_frame(data)
         watermark_ms = ctx.timer_service().current_watermark()
         outputs = self._outputs
-        for reason, key, letter in frame.invalid:
-            outputs.invalid(key, letter)
-            self._invalid_by_reason[reason].inc()
+        outputs.invalid(invalid)
         deduplicator, windows = self._of(shard)
-        result = deduplicator.deduplicate(self._store, frame.accepted, watermark_ms)
-        for duplicate in result.duplicates:
-            outputs.duplicate(duplicate)
-        for conflict in result.conflicts:
-            outputs.conflict(conflict)
-            self._invalid_by_reason[Reason.ID_CONFLICT.value].inc()
-        for reading, beyond_horizon in result.unique:
-            outputs.aligned(reading, beyond_horizon)
-        self._counters[ALIGNED].inc(len(result.unique))
-        self._counters[DUPLICATES].inc(len(result.duplicates))
-        self._counters[INVALID].inc(len(frame.invalid) + len(result.conflicts))
-        self._register(result.purge_at_ms, ctx)
-        unique = [reading for reading, _ in result.unique]
-        self._publish_windowed(windows.add(self._store, unique, watermark_ms), ctx)
-        yield from self._place_frames(unique)
+        fate = deduplicator.deduplicate(self._store, readings, watermark_ms)
+        outputs.deduplicated(readings, fate)
+        self._count(readings, invalid, fate)
+        self._register(fate.purge_at_ms, ctx)
+        self._publish_windowed(windows.add(self._store, readings, fate.unique, watermark_ms), ctx, readings)
+        yield from self._place_frames(readings, fate.unique)
         yield from self._rows()
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         deduplicator, windows = self._of(ctx.get_current_key())
-        self._register(deduplicator.expire(self._store, timestamp), ctx)
-        self._publish_windowed(windows.advance(self._store, timestamp), ctx)
+        watermark_ms = max(timestamp, ctx.timer_service().current_watermark())
+        self._register(deduplicator.expire(self._store, watermark_ms), ctx)
+        self._publish_windowed(windows.advance(self._store, watermark_ms), ctx)
         yield from self._rows()
 
     def _of(self, shard: int) -> tuple[Deduplicator, Windows]:
@@ -143,21 +135,35 @@ class DeduplicateAndWindow(_ShardFunction):
             self._deduplicators[shard] = Deduplicator(self._rules.dedup, self._store)
         return self._deduplicators[shard], windows
 
-    def _place_frames(self, readings: list[Accepted]) -> Iterator[Any]:
+    def _count(self, readings: Readings, invalid: list[Letter], fate: Deduplicated) -> None:
+        age_ms = np.subtract(readings.append_time_ms, readings.event_time_ms)
+        self._counters[STALE].inc(int((age_ms > self._rules.time.stale_after_ms)[fate.unique].sum()))
+        for reason, _, _ in invalid:
+            self._invalid_by_reason[reason].inc()
+        if fate.conflicts:
+            self._invalid_by_reason[Reason.ID_CONFLICT.value].inc(len(fate.conflicts))
+        self._counters[ALIGNED].inc(len(fate.unique))
+        self._counters[DUPLICATES].inc(len(fate.duplicates))
+        self._counters[INVALID].inc(len(invalid) + len(fate.conflicts))
+
+    def _place_frames(self, readings: Readings, rows: list[int]) -> Iterator[Any]:
         """Regroup readings by the shard of their place; a frame for cells and one for regions never mix."""
         if not self._place_streams:
             return
-        frames: dict[int, list[Accepted]] = {}
-        for reading in readings:
-            for key in self._place_streams.get(reading.stream, ()):
-                place = reading.cell if key == "cell" else reading.region
-                reading_shard = shard_of(place, self._rules.shards) * 2 + (key == "region")
-                frames.setdefault(reading_shard, []).append(reading)
+        shards = [self._place_shards(station) for station in readings.stations]
+        frames: dict[int, list[Reading]] = {}
+        for row in rows:
+            for shard in shards[readings.station[row]]:
+                frames.setdefault(shard, []).append(readings.row(row)._replace(aligned=b""))
         tag = place_frames_tag()
-        for place_shard, accepted in frames.items():
-            for reading in accepted:
-                reading.aligned = b""
-            yield tag, Row(place_shard, encode_frame(Frame(accepted=accepted)))
+        for shard, members in frames.items():
+            yield tag, Row(shard, encode_frame(members))
+
+    def _place_shards(self, station: Station) -> list[int]:
+        """Cells have even shards, regions odd ones."""
+        keys = self._place_streams.get(station.stream, ())
+        places = {"cell": station.cell, "region": station.region}
+        return [shard_of(places[key], self._rules.shards) * 2 + (key == "region") for key in keys]
 
 
 class WindowByPlace(_ShardFunction):
@@ -167,16 +173,19 @@ class WindowByPlace(_ShardFunction):
         shard, data = value
         windows = self._of(shard)
         watermark_ms = ctx.timer_service().current_watermark()
-        self._publish_windowed(windows.add(self._store, decode_frame(data).accepted, watermark_ms), ctx)
+        readings, _ = decode_frame(data)
+        done = windows.add(self._store, readings, range(len(readings)), watermark_ms)
+        self._publish_windowed(done, ctx, readings)
         yield from self._rows()
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
-        self._publish_windowed(self._of(ctx.get_current_key()).advance(self._store, timestamp), ctx)
+        watermark_ms = max(timestamp, ctx.timer_service().current_watermark())
+        self._publish_windowed(self._of(ctx.get_current_key()).advance(self._store, watermark_ms), ctx)
         yield from self._rows()
 
     def _of(self, shard: int) -> Windows:
         windows = self._windows.get(shard)
         if windows is None:
-            key = "region" if shard % 2 else "cell"
+            key: WindowKey = "region" if shard % 2 else "cell"
             windows = self._windows[shard] = Windows(self._rules.streams, (key,), self._store)
         return windows

@@ -12,11 +12,11 @@ from jobs.generator.render import SEQ_HEADER, Renderer
 from jobs.generator.schedule import CONFLICT, GOOD, RESENT, RESERIALISED
 from tests.support.generated import HEALTHY, KNOBS, NOW_MS, RULES, TOPIC, plan
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord
-from udfs.frame import Accepted, decode_frame
+from udfs.frame import Row, decode_frame
 
 
-def aligned_by_seq(knobs) -> tuple[Network, dict[int, Accepted], dict[int, tuple[int, int, int]]]:
-    """Accepted readings and the plan's (event_ms, series, kind), by sequence number, which is the offset here."""
+def aligned_by_seq(knobs) -> tuple[Network, dict[int, Row], dict[int, tuple[int, int, int]]]:
+    """Row readings and the plan's (event_ms, series, kind), by sequence number, which is the offset here."""
     network, schedule = plan(knobs=knobs)
     renderer = Renderer(network, schedule.kinds, RULES)
     planned, records = {}, []
@@ -30,7 +30,8 @@ def aligned_by_seq(knobs) -> tuple[Network, dict[int, Accepted], dict[int, tuple
             records.append(RawRecord(value, key, partition, int(found[SEQ_HEADER]), NOW_MS, sent))
     accepted = {}
     for _, data in Aligner(RULES, TOPIC).align(records):
-        accepted.update((reading.offset, reading) for reading in decode_frame(data).accepted)
+        readings, _ = decode_frame(data)
+        accepted.update((readings.offset[i], readings.row(i)) for i in range(len(readings)))
     return network, accepted, planned
 
 
@@ -50,7 +51,7 @@ def test_a_healthy_network_is_accepted_whole_whatever_its_units_crs_and_encoding
     assert len({s.unit for s in network.series}) > 5
     assert len({s.crs for s in network.template_site}) > 5
     for seq, (_, series, _) in planned.items():
-        assert accepted[seq].metric == network.series[series].metric
+        assert accepted[seq].station.metric == network.series[series].metric
 
 
 def test_a_repeat_is_the_same_reading_and_a_conflict_another_with_the_same_id() -> None:

@@ -11,13 +11,14 @@ import yaml
 
 from jobs.pipeline.deployment_file import load_deployment
 from jobs.pipeline.manifest import Manifest, cut_windows, manifest_of, mixed_windows, obstacles
-from tests.support.shards import WindowShard, index_of, reading, stream, tumbling
+from tests.support.scripts import assert_windows_forgotten
+from tests.support.shards import WindowShard, reading, stream, tumbling
 
 DEMO = Path(__file__).resolve().parents[3] / "flink-conf" / "deployments" / "demo.yaml"
 UIDS = ["raw", "deduplicate", "sink-aligned"]
 WINDOW = {"name": "5min", "size": "5 min"}
 STREAM: dict[str, Any] = {"name": "air", "metrics": ["air_*"], "unit": "degC", "windows": [WINDOW]}
-OLD = Manifest("0.1.0", 1, "telemetry.raw", 32, 300_000, ("deduplicate", "raw", "sink-aligned"))
+OLD = Manifest("0.1.0", 2, "telemetry.raw", 32, 300_000, ("deduplicate", "raw", "sink-aligned"))
 
 
 def manifest(tmp_path: Path, *windows: dict[str, Any], stream: dict[str, Any] | None = None, **keys: Any) -> Manifest:
@@ -46,15 +47,15 @@ def test_the_same_job_and_one_with_more_operators_can_take_over() -> None:
 
 
 def test_state_older_than_the_new_code_reads_is_refused() -> None:
-    newer = OLD._replace(state_version=2)
-    assert obstacles(OLD, newer, reads_state_from=1) == []
-    assert obstacles(OLD, newer, reads_state_from=2) == ["state version 1 is older than what this code reads (2)"]
+    newer = OLD._replace(state_version=3)
+    assert obstacles(OLD, newer, reads_state_from=2) == []
+    assert obstacles(OLD, newer, reads_state_from=3) == ["state version 2 is older than what this code reads (3)"]
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"state_version": 0}, "state version 1"),
+        ({"state_version": 1}, "state version 2"),
         ({"raw_topic": "other"}, "topics.raw"),
         ({"shards": 64}, "shards: 32 -> 64"),
         ({"dedup_bucket_ms": 60_000}, "dedup.bucket"),
@@ -136,4 +137,4 @@ def test_a_definition_that_is_gone_publishes_its_open_windows_and_leaves_nothing
     shard.add(reading(3))
     shard.advance(20)
     assert {of[0]: row.number for of, row in shard.rows.items()} == {tumbling(8).name: 2, tumbling(4).name: 3}
-    assert index_of(shard.store, "window")[2] == {} and list(shard.store.data) == ["window/index"]
+    assert_windows_forgotten(shard)

@@ -12,28 +12,28 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.shards import reading
-from udfs.aggregate import Aggregate
-from udfs.frame import Accepted
+from udfs.aggregate import Aggregate, Fold
+from udfs.frame import Row as Reading
+from udfs.frame import decode_frame, encode_frame
 
 values = st.floats(-1e6, 1e6).map(lambda value: round(value, 9))
 
 
-def merged(parts: Sequence[Aggregate]) -> Aggregate:
-    whole = parts[0].copy()
-    for part in parts[1:]:
-        whole.merge(part)
-    return whole
-
-
-def of(readings: Sequence[Accepted], *, key: str = "k", by_place: bool = False) -> Aggregate:
-    return merged([Aggregate.of(key, r, [r.sensor_id] if by_place else []) for r in readings])
+def of(readings: Sequence[Reading], *, by_place: bool = True) -> Aggregate:
+    """All readings folded at once."""
+    frame, _ = decode_frame(encode_frame(readings))
+    nothing = np.zeros(len(frame), np.int64)
+    rows = np.arange(len(frame))
+    [aggregate] = Fold(frame, rows, nothing, nothing, [("k", "m")], by_place=by_place).aggregates()
+    return aggregate
 
 
 @st.composite
-def splits(draw: st.DrawFn, readings: Sequence[Accepted]) -> Aggregate:
-    """The readings in any order, cut into any groups, the groups merged as a tree of any shape."""
+def splits(draw: st.DrawFn, readings: Sequence[Reading]) -> Aggregate:
+    """The readings in any order, cut into any frames, the frames' aggregates merged as a tree of any shape."""
     order = draw(st.permutations(readings))
-    parts = [Aggregate.of("k", r, [r.sensor_id]) for r in order]
+    cuts = sorted(draw(st.sets(st.integers(1, len(order) - 1)))) if len(order) > 1 else []
+    parts = [of(order[i:j]) for i, j in zip([0, *cuts], [*cuts, len(order)], strict=True)]
     while len(parts) > 1:
         at = draw(st.integers(0, len(parts) - 2))
         parts[at].merge(parts.pop(at + 1))
@@ -121,21 +121,13 @@ def test_sensors_of_a_place_are_counted_once(data: st.DataObject, sensors: list[
     assert aggregate.sensors == sorted(set(sensors))
 
 
-@given(st.lists(st.tuples(values, st.integers(0, 9)), min_size=1, max_size=12))
-def test_the_highest_revision_survives_a_merge(rows: list[tuple[float, int]]) -> None:
-    parts = [Aggregate.of("k", reading(0, value=value), []) for value, _ in rows]
-    for part, (_, revision) in zip(parts, rows, strict=True):
-        part.revision = revision
-    assert merged(parts).revision == max(revision for _, revision in rows)
-
-
 def test_merging_leaves_the_other_aggregate_as_it_was() -> None:
     """The windows of a pane share its partials."""
-    part = Aggregate.of("k", reading(1, "a", value=1.0), ["a"])
+    part = of([reading(1, "a", value=1.0)])
     before = part.copy()
     whole = part.copy()
-    whole.merge(Aggregate.of("k", reading(2, "b", value=5.0), ["b"]))
-    other = Aggregate.of("k", reading(3, "c", value=9.0), ["c"])
+    whole.merge(of([reading(2, "b", value=5.0)]))
+    other = of([reading(3, "c", value=9.0)])
     other.merge(part)
     assert part == before
 
@@ -148,10 +140,6 @@ def test_an_aggregate_survives_its_encoding_to_the_last_bit(numbers: list[float]
 
 def test_an_aggregate_of_before_a_field_was_appended_is_read_with_its_default() -> None:
     aggregate = of([reading(1, value=2.0)])
-    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate))
-    older = msgspec.msgpack.encode(fields[:-1])  # `revision` was the last one appended
-    assert msgspec.msgpack.decode(older, type=Aggregate) == aggregate
-
     appended = msgspec.defstruct("Appended", [("median", float, -1.0)], bases=(Aggregate,), array_like=True)
     newer = msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate), type=appended)
     assert msgspec.structs.asdict(newer) == msgspec.structs.asdict(aggregate) | {"median": -1.0}

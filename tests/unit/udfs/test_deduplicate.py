@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.scripts import Script, assert_only_the_index_remains, frame_cuts, play
 from tests.support.shards import END, DedupShard, index_of, reading
-from udfs.frame import Accepted
+from udfs.frame import Row as Reading
 from udfs.rules import DedupRule
-from udfs.shard_log import IncompatibleState
+from udfs.shard_log import INDEX_VERSION, IncompatibleState
 
 RULE = DedupRule(ttl_ms=100, bucket_ms=10)
-
-Script = list[list[Accepted] | int]
 
 
 @st.composite
@@ -35,30 +34,10 @@ def scripts(draw: st.DrawFn, advance_ms: int = 40) -> Script:
     return script
 
 
-@st.composite
-def frame_cuts(draw: st.DrawFn, script: Script) -> Script:
-    joined: Script = []
-    for step in script:
-        last = joined[-1] if joined else None
-        if isinstance(step, list) and isinstance(last, list) and draw(st.booleans()):
-            joined[-1] = last + step
-        else:
-            joined.append(step)
-    return joined
-
-
-def play(shard: DedupShard, script: Script) -> None:
-    for step in script:
-        if isinstance(step, int):
-            shard.advance(step)
-        else:
-            shard.add(*step)
-
-
 def textbook(script: Script, rule: DedupRule) -> DedupShard:
     """The same fates from one dict that forgets nothing, asked only within the horizon."""
     result = DedupShard(rule)
-    first: dict[tuple[str, str], Accepted] = {}
+    first: dict[tuple[str, str], Reading] = {}
     watermark_ms = -(2**63)
     for step in script:
         if isinstance(step, int):
@@ -69,7 +48,7 @@ def textbook(script: Script, rule: DedupRule) -> DedupShard:
             if bucket_end_ms + rule.ttl_ms <= watermark_ms:
                 result.unique.append((one.offset, True))
                 continue
-            earlier = first.setdefault((one.sensor_id, one.event_id), one)
+            earlier = first.setdefault((one.station.sensor_id, one.event_id), one)
             if earlier is one:
                 result.unique.append((one.offset, False))
             elif earlier.content_digest == one.content_digest:
@@ -101,7 +80,7 @@ def test_a_restart_without_a_watermark_passes_nothing_twice_unmarked(data: st.Da
             shard.restart()
         play(shard, [step])
     by_offset = {r.offset: r for step in script if isinstance(step, list) for r in step}
-    passed = [(by_offset[o].sensor_id, by_offset[o].event_id) for o, beyond in shard.unique if not beyond]
+    passed = [(by_offset[o].station.sensor_id, by_offset[o].event_id) for o, beyond in shard.unique if not beyond]
     assert len(passed) == len(set(passed))
     assert len(shard.unique) + len(shard.duplicates) + len(shard.conflicts) == len(by_offset)
 
@@ -112,8 +91,8 @@ def test_a_duplicate_names_partition_and_offset_of_the_first() -> None:
     shard.restart()
     done = shard.add(reading(5, partition=1, offset=7), reading(5, content=1, partition=1, offset=8))
     assert done.unique == []
-    assert [(d.reading.offset, d.first_partition, d.first_offset) for d in done.duplicates] == [(7, 2**19, 2**43 + 1)]
-    assert [(d.reading.offset, d.first_partition, d.first_offset) for d in done.conflicts] == [(8, 2**19, 2**43 + 1)]
+    assert [(d.row, d.first_partition, d.first_offset) for d in done.duplicates] == [(0, 2**19, 2**43 + 1)]
+    assert [(d.row, d.first_partition, d.first_offset) for d in done.conflicts] == [(1, 2**19, 2**43 + 1)]
 
 
 def test_a_conflict_does_not_replace_the_first() -> None:
@@ -194,11 +173,15 @@ def test_compaction_and_cooling_change_no_fate(data: st.DataObject, compact_at: 
     assert shard.fate == whole.fate
 
 
-def test_memory_holds_a_few_buckets_only() -> None:
+def test_memory_holds_a_bounded_number_of_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("udfs.deduplicate._WARM_IDS", 40)
     shard = DedupShard(RULE)
     for n in range(100):
-        shard.add(reading(n * 10))
-    assert len(shard.deduplicator._log.warm_names()) <= 3
+        shard.add(*(reading(n * 10, event_id=f"{n}/{m}", offset=m) for m in range(10)))
+    assert list(shard.deduplicator._log.warm) == ["96", "97", "98", "99"]
+    shard.add(reading(50, event_id="5/3"))  # a late repeat finds its bucket in the state
+    assert shard.duplicates == [(0, 3)]
+    assert list(shard.deduplicator._log.warm)[-1] == "5"
 
 
 @given(scripts())
@@ -224,14 +207,11 @@ def test_state_does_not_grow_with_time() -> None:
 def test_state_of_a_newer_version_is_refused() -> None:
     shard = DedupShard(RULE)
     shard.add(reading(5))
-    shard.store.data["dedup/index"] = msgspec.msgpack.encode([2, *index_of(shard.store, "dedup")[1:]])
-    with pytest.raises(IncompatibleState, match="'dedup' has version 2; this job reads up to 1"):
+    newer = INDEX_VERSION + 1
+    shard.store.data["dedup/index"] = msgspec.msgpack.encode([newer, *index_of(shard.store, "dedup")[1:]])
+    with pytest.raises(IncompatibleState, match=f"'dedup' has version {newer}; this job reads {INDEX_VERSION}"):
         shard.restart()
 
 
 def assert_forgotten(shard: DedupShard) -> None:
-    assert shard.store.data.keys() <= {"dedup/index"}
-    if shard.store.data:
-        version, _, entries, marks = index_of(shard.store, "dedup")
-        assert (version, entries) == (1, {})
-        assert isinstance(marks, dict) and len(marks) <= 1
+    assert_only_the_index_remains(shard.store, "dedup", 1)

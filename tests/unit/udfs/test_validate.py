@@ -170,6 +170,13 @@ def test_headers_stand_in_for_missing_fields() -> None:
     assert reading.attributes is None
 
 
+@pytest.mark.parametrize("missing", [("crs",), ("sensor_id", "event_time"), ("sensor_id", "event_time", "crs")])
+def test_fields_that_headers_stand_in_for_make_no_attribute_vanish(missing: tuple[str, ...]) -> None:
+    headers = Headers("s-1", None, 1_700_000_000_123, "EPSG:4326")
+    extra = {f"extra-{number}": number for number in range(len(missing))}
+    assert validate({**without(*missing), **extra}, headers).attributes == extra
+
+
 @pytest.mark.parametrize("headers", [Headers(sensor_id="s-2"), Headers(crs_source="EPSG:27700")])
 def test_a_header_that_contradicts_the_value_is_a_mismatch(headers: Headers) -> None:
     assert rejected(RECORD, headers).reason is Reason.HEADER_MISMATCH
@@ -205,7 +212,7 @@ def test_unknown_fields_pass_through_as_attributes(extra: dict[str, Any]) -> Non
     assert validate({**without("z", "region"), **extra}).attributes == (extra or None)
 
 
-def test_an_object_of_attributes_is_merged_with_unknown_fields() -> None:
+def test_an_object_of_attributes_is_merged_with_unknown_fields_which_win() -> None:
     assert validate({**RECORD, "attributes": {"a": 1, "b": 1}, "b": 2}).attributes == {"a": 1, "b": 2}
     assert validate({**RECORD, "attributes": {}}).attributes is None
     assert validate({**RECORD, "attributes": None}).attributes is None
