@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "replay": ("jobs.cli.replay:replay", "Send readings again: from files, or from a dead letter queue."),
     "audit": ("jobs.cli.audit:audit", "Check that every reading is accounted for exactly once."),
     "watch": ("jobs.cli.watch:watch", "Show what a running job is doing, live."),
+    "bench": ("jobs.cli.bench:bench", "Measure against a plain loop doing the same work."),
     "demo": ("jobs.cli.demo:demo", "Run a lively hour through the whole job, and audit it."),
     "config": ("jobs.cli.config:config", "Validate and show a deployment configuration."),
     "completion": ("jobs.cli.completion:completion", "Print the completion script of a shell."),

@@ -1,0 +1,134 @@
+"""`meridian bench`: baselines and product in the same run, alternating, as a table and a JSON file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, info, success
+from jobs.cli.project import PROJECT_ROOT, STATE_DIR
+from jobs.cli.stack import load_endpoints
+
+if TYPE_CHECKING:
+    from benchmarks.runner import Variant
+
+_WORKS = ("windows", "whole")
+_STANDARD = ("plain-loop", "meridian")
+_QUICK_RECORDS, _RECORDS = 2_000_000, 4_000_000
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  meridian bench --quick                           plain loop and Meridian, once each
+  meridian bench --work whole --records 8000000    one work, longer
+  meridian bench --variant textbook-pyflink        … with the textbook form beside them
+"""
+)
+@click.option("--quick", is_flag=True, help=f"One round of {_QUICK_RECORDS:,} readings per work.")
+@click.option("--work", "works", type=click.Choice(_WORKS), multiple=True, help="Only this work; may be repeated.")
+@click.option("--variant", "further", multiple=True, help="One more variant; may be repeated.")
+@click.option("--records", type=click.IntRange(min=10_000), help=f"Readings per work.  [default: {_RECORDS:,}]")
+@click.option("--sensors", default=1_000, show_default=True, type=click.IntRange(min=1))
+@click.option("--rounds", type=click.IntRange(1, 20), help="Runs of each variant.  [default: 3; --quick: 1]")
+@click.option("--peers-python", type=click.Path(exists=True, dir_okay=False), help="Python of bytewax and the like.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file to write.  [default: in the state folder]")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def bench(
+    quick: bool,
+    works: tuple[str, ...],
+    further: tuple[str, ...],
+    records: int | None,
+    sensors: int,
+    rounds: int | None,
+    peers_python: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure Meridian against a plain loop doing the same work; the local stack is started when it is not running.
+
+    Rates are steady ones, CPU seconds are those of whole process trees, and every run is judged by an oracle that folds
+    the raw topic on its own. On a shared machine look at the ratios.
+    """
+    _need_checkout()
+    from benchmarks.runner import alternate, prepare, summarise
+
+    bootstrap = _stack()
+    records = records or (_QUICK_RECORDS if quick else _RECORDS)
+    runs = []
+    for work in works or _WORKS:
+        variants = _variants(work, further, peers_python)
+        topic = prepare(work, records, bootstrap, sensors, info)  # type: ignore[arg-type]
+        for run in alternate(work, variants, rounds or (1 if quick else 3), bootstrap, topic, info):  # type: ignore[arg-type]
+            runs.append(run)
+            found = "correct" if run.correct else f"WRONG: {run.problems}"
+            info(f"  {run.readings_per_s:,.0f}/s, {run.cpu_s_per_million:.1f} CPU-s per million, {found}")
+    rows = summarise(runs)
+    path = out or STATE_DIR / f"bench-{time.strftime('%Y%m%dT%H%M%S')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows, indent=2) + "\n")
+    if as_json:
+        click.echo(json.dumps(rows))
+    else:
+        _show(rows)
+        success(f"written to {path}")
+    if not all(row["correct"] for row in rows):
+        raise SystemExit(EXIT_FAILED)
+
+
+def _need_checkout() -> None:
+    if str(PROJECT_ROOT) not in sys.path:
+        sys.path.insert(0, str(PROJECT_ROOT))
+    if importlib.util.find_spec("benchmarks") is None:
+        raise CliError("benchmarks/ is not part of the installed package", EXIT_ENVIRONMENT, "run it in a checkout")
+
+
+def _stack() -> str:
+    subprocess.run([sys.executable, "-m", "jobs.cli.main", "up"], check=True, stdout=subprocess.DEVNULL)
+    endpoints = load_endpoints()
+    os.environ["MERIDIAN_STACK_DIR"] = str(endpoints.stack_dir)
+    return endpoints.bootstrap_servers
+
+
+def _variants(work: str, further: tuple[str, ...], peers_python: str | None) -> list[Variant]:
+    from dataclasses import replace
+
+    from benchmarks.runner import VARIANTS
+
+    known = {variant.name: variant for variant in VARIANTS}
+    for name in further:
+        if name not in known:
+            raise CliError(f"--variant {name!r}: known are {', '.join(known)}")
+    chosen = [known[name] for name in dict.fromkeys((*_STANDARD, *further)) if work in known[name].works]
+    peers = ("bytewax", "quixstreams", "spark")
+    return [replace(v, python=peers_python) if peers_python and v.name in peers else v for v in chosen]
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    table = Table(title="medians; ratios are to the plain loop of the same work")
+    for name in ("work", "variant"):
+        table.add_column(name)
+    for name in ("readings/s", "ratio", "CPU-s per million", "ratio", "peak MB", "correct"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row["work"],
+            row["variant"],
+            f"{row['readings_per_s']:,}",
+            f"{row['ratio_to_plain_loop']:.2f}",
+            f"{row['cpu_s_per_million']:.1f}",
+            f"{row['cpu_ratio_to_plain_loop']:.2f}",
+            f"{row['peak_rss_mb']:,}",
+            "yes" if row["correct"] else "NO",
+        )
+    Console().print(table)
