@@ -30,6 +30,7 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 IDENTITY = Operation("identity", 0.0, False)
+_MOST_SECONDS = 8  # operations from WGS 84 to a target that are tried after each operation to it
 
 
 class NoOperation(ValueError):  # noqa: N818
@@ -103,13 +104,30 @@ def transform(transformer: Any, x: Floats, y: Floats, direction: str = "FORWARD"
     return many_x, many_y
 
 
+class _Chain:
+    """Two operations, one after the other, with what is asked of a pyproj Transformer."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self._steps = first, second
+        self.description = f"{first.description} + {second.description}"
+        self.accuracy = first.accuracy + second.accuracy
+        self.area_of_use = _common(first.area_of_use, second.area_of_use)
+
+    def transform(self, x: Any, y: Any, direction: str = "FORWARD") -> tuple[Any, Any]:
+        assert direction == "FORWARD"
+        first, second = self._steps
+        return second.transform(*first.transform(x, y))  # type: ignore[no-any-return]
+
+
 class Operations:
     """The operations from one CRS to another, best first.
 
     PROJ's order without an area of interest favours large areas. Here a position takes what PROJ itself takes when it
     transforms one: of the operations whose area of use holds the position, the most accurate; of equals, the one with
     the smaller area. A ballpark operation (one that ignores the change of datum) comes after all others, and an
-    operation beyond its area after that, marked as ballpark.
+    operation beyond its area after that, marked as ballpark. Where there are only ballpark ones - the direct way needs a
+    grid that is not installed, as OSTN15 from the British National Grid to ETRS89 - two operations by way of WGS 84 are
+    taken instead, which PROJ does too, but not pyproj's list of operations.
 
     Parameters
     ----------
@@ -137,7 +155,10 @@ class Operations:
             self.operations = [IDENTITY]
             return
         group = _group(source, target)
-        ranked = sorted(((_describe(t), t) for t in group.transformers), key=lambda pair: _rank(pair[0], pair[1]))
+        found = list(group.transformers)
+        if all(_describe(t).ballpark for t in found):
+            found += _by_wgs84(source, target)
+        ranked = sorted(((_describe(t), t) for t in found), key=lambda pair: _rank(pair[0], pair[1]))
         self._transformers = [transformer for _, transformer in ranked]
         self._areas = [transformer.area_of_use for _, transformer in ranked]
         precise = [operation for operation, _ in ranked]
@@ -205,6 +226,28 @@ class Operations:
                     chosen[inside] = index
         chosen[chosen < 0] = len(self._transformers)
         return chosen
+
+
+def _by_wgs84(source: CRS, target: CRS) -> list[_Chain]:
+    """The ways with WGS 84 in between, of operations that are known and no ballpark ones."""
+    pivot = CRS.from_epsg(4326)
+    try:
+        steps = [_group(source, pivot).transformers, _group(pivot, target).transformers]
+    except NoOperation:
+        return []
+    firsts, seconds = ([t for t in step if not _describe(t).ballpark and t.accuracy >= 0.0] for step in steps)
+    return [_Chain(first, second) for first in firsts for second in seconds[:_MOST_SECONDS]]
+
+
+def _common(one: AreaOfUse | None, other: AreaOfUse | None) -> AreaOfUse | None:
+    """What two areas share; the first one where one of them crosses the antimeridian or nothing is shared."""
+    if one is None or other is None:
+        return one or other
+    if one.west > one.east or other.west > other.east:
+        return one
+    west, south = max(one.west, other.west), max(one.south, other.south)
+    east, north = min(one.east, other.east), min(one.north, other.north)
+    return AreaOfUse(west, south, east, north, one.name) if west < east and south < north else one
 
 
 def _group(source: CRS, target: CRS) -> TransformerGroup:

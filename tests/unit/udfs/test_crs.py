@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyproj import CRS
+from pyproj import CRS, Transformer
 from pyproj.aoi import AreaOfUse
 from pyproj.network import is_network_enabled
 
@@ -396,3 +396,18 @@ def test_a_crs_that_proj_cannot_use_is_refused_and_spares_the_rest_of_its_batch(
     odd, good = locator.locate_many([(text, 10.0, 50.0, ""), ("EPSG:4326", 10.0, 50.0, "")])
     assert not isinstance(good, Rejected)
     assert isinstance(odd, Rejected | Position)
+
+
+@pytest.mark.parametrize("target", ["EPSG:3035", "EPSG:25832"])
+@pytest.mark.parametrize("source", ["EPSG:27700", "EPSG:4277"])
+def test_without_the_grid_of_the_direct_way_wgs_84_is_between_and_not_a_ballpark_offset(
+    source: str, target: str
+) -> None:
+    """OSTN15 is not installed; ignoring the datum instead would be 100 m off."""
+    x, y = (400_000.0, 800_000.0) if source == "EPSG:27700" else (-2.0, 57.0)
+    [place] = Locator(PositionRule(target_crs=target), name_cell).locate_many([(source, x, y, "")])
+    assert isinstance(place, Position)
+    by_hand = Transformer.from_crs("EPSG:4326", target, always_xy=True).transform(place.lon_deg, place.lat_deg)
+    assert (place.x, place.y) == pytest.approx(by_hand, abs=0.01)
+    assert "OSGB36 to WGS 84 (6)" in place.transform
+    assert (place.accuracy_m, place.ballpark, place.best_available) == (3.0, False, False)
