@@ -34,6 +34,7 @@ class Variant:
     works: tuple[Work, ...] = ("windows", "whole")
     arguments: tuple[str, ...] = ()
     python: str = sys.executable  # peers live in an environment of their own
+    late_topic: bool = True
 
 
 VARIANTS = (
@@ -42,8 +43,9 @@ VARIANTS = (
     Variant("meridian", "benchmarks.meridian_job"),
     Variant("textbook-pyflink", "benchmarks.textbook_pyflink", works=("windows",)),
     Variant("bytewax", "benchmarks.bytewax_flow"),
+    Variant("bytewax-operators", "benchmarks.bytewax_flow", works=("whole",), arguments=("--operators",)),
     Variant("quixstreams", "benchmarks.quixstreams_app", works=("windows",)),
-    Variant("spark", "benchmarks.spark_job", works=("windows",)),
+    Variant("spark", "benchmarks.spark_job", works=("windows",), late_topic=False),
 )
 
 
@@ -86,7 +88,7 @@ def alternate(
             delete_topics(bootstrap, topics.all)
             say(f"{work}: {variant.name}, round {number + 1} of {rounds}")
             answer = _run(variant, work, bootstrap, topic, topics.prefix)
-            verdict = oracle.judge(truth, bootstrap, topics, work)
+            verdict = oracle.judge(truth, bootstrap, topics, work, late_topic=variant.late_topic)
             delete_topics(bootstrap, topics.all)
             yield Run(
                 variant.name,

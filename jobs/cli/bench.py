@@ -110,16 +110,16 @@ def _variants(work: str, further: tuple[str, ...], peers_python: str | None) -> 
         if name not in known:
             raise CliError(f"--variant {name!r}: known are {', '.join(known)}")
     chosen = [known[name] for name in dict.fromkeys((*_STANDARD, *further)) if work in known[name].works]
-    peers = ("bytewax", "quixstreams", "spark")
+    peers = ("bytewax", "bytewax-operators", "quixstreams", "spark")
     return [replace(v, python=peers_python) if peers_python and v.name in peers else v for v in chosen]
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
     table = Table(title="medians; ratios are to the plain loop of the same work")
     for name in ("work", "variant"):
-        table.add_column(name)
-    for name in ("readings/s", "ratio", "CPU-s per million", "ratio", "peak MB", "correct"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=True)
+    for name in ("readings/s", "ratio", "CPU-s/M", "ratio", "peak MB", "correct"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row["work"],

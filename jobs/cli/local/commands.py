@@ -94,7 +94,8 @@ def _resource_params(what: str, layout: StackLayout, java: Java) -> tuple[list[s
 
 def _flink_java(layout: StackLayout, java: Java, name: str, jvm: Sequence[str], main: str) -> list[str]:
     config = yaml.safe_load((layout.flink / "conf" / "config.yaml").read_text(encoding="utf-8"))
-    options = str(config.get("env.java.opts.all", "")).split()
+    role = name.rstrip("-0123456789")  # jobmanager, taskmanager
+    options = [word for key in ("all", role) for word in str(config.get(f"env.java.opts.{key}", "")).split()]
     log4j = layout.flink / "conf" / "log4j-console.properties"
     security = ["-Djava.security.manager=allow"] if java.version > 17 else []
     # fmt: off
