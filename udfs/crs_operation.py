@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from pyproj import CRS
-from pyproj._crs import AreaOfUse
+from pyproj.aoi import AreaOfUse
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
@@ -125,9 +125,9 @@ class Operations:
     PROJ's order without an area of interest favours large areas. Here a position takes what PROJ itself takes when it
     transforms one: of the operations whose area of use holds the position, the most accurate; of equals, the one with
     the smaller area. A ballpark operation (one that ignores the change of datum) comes after all others, and an
-    operation beyond its area after that, marked as ballpark. Where there are only ballpark ones - the direct way needs a
-    grid that is not installed, as OSTN15 from the British National Grid to ETRS89 - two operations by way of WGS 84 are
-    taken instead, which PROJ does too, but not pyproj's list of operations.
+    operation beyond its area after that, marked as ballpark. Where there are only ballpark ones - the direct way needs
+    a grid that is not installed, as OSTN15 from the British National Grid to ETRS89 - two operations by way of WGS 84
+    are taken instead, which PROJ does too, but not pyproj's list of operations.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class Operations:
             self.operations = [IDENTITY]
             return
         group = _group(source, target)
-        found = list(group.transformers)
+        found: list[Any] = list(group.transformers)
         if all(_describe(t).ballpark for t in found):
             found += _by_wgs84(source, target)
         ranked = sorted(((_describe(t), t) for t in found), key=lambda pair: _rank(pair[0], pair[1]))

@@ -17,9 +17,10 @@ from udfs.aligned import close_aligned
 from udfs.dead_letter import Source, dead_letter
 from udfs.deduplicate import Deduplicated, Duplicate
 from udfs.frame import Letter, Readings, Row
+from udfs.pane import Window
 from udfs.reasons import Reason
 from udfs.rules import Delivery, LimitRule, Rules, StreamRule
-from udfs.window import Firing, LateReading, Window, Windowed
+from udfs.window import Firing, LateReading, Windowed
 
 
 class Kind(StrEnum):

@@ -19,7 +19,7 @@ from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import run_flink
 from tests.integration.support import Record, Stack, committed, create_topic, produce, wait_for
 from tests.integration.windows_job import STREAMS
-from udfs.window import windows_of
+from udfs.pane import windows_of
 
 NO_WATERMARK = -(2**63)
 END_MS = 10**12

@@ -31,8 +31,8 @@ from tests.support.shards import (
     tumbling,
 )
 from udfs.frame import Row as Reading
+from udfs.pane import Pane, windows_of
 from udfs.rules import WindowDefinition
-from udfs.window import Window, windows_of
 
 # --- assignment ---
 
@@ -95,9 +95,9 @@ def test_windows_of_an_event_time(time_ms: int, size_ms: int, slide_ms: int, off
 
 
 @given(st.integers(-(2**53), 2**53), st.integers(1, 2**40))
-def test_a_window_is_found_again_by_its_name(start_ms: int, size_ms: int) -> None:
-    window = Window("air-quality_2", "5min", start_ms, start_ms + size_ms)
-    assert Window.parse(window.name) == window
+def test_a_pane_is_found_again_by_its_name(start_ms: int, size_ms: int) -> None:
+    pane = Pane("air-quality_2", "5min", size_ms, size_ms, -3, start_ms)
+    assert Pane.parse(pane.name) == pane
 
 
 # --- lateness at its boundaries, watermark by watermark ---
