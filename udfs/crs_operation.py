@@ -149,7 +149,7 @@ class Operations:
         self._tolerance_deg = tolerance_deg
         self._transformers: list[Any] = []
         self._areas: list[AreaOfUse | None] = []
-        self._missing: list[tuple[float, AreaOfUse]] = []
+        self._missing: list[tuple[float, Any]] = []
         self.operations: list[Operation] = []
         if self.identity:
             self.operations = [IDENTITY]
