@@ -16,7 +16,7 @@ import pytest
 
 from jobs.cli.project import flink_home
 from jobs.cli.stack import load_endpoints
-from jobs.cli.submit import run_flink
+from jobs.cli.submit import flink_client
 from tests.integration.support import Record, Stack, committed, create_topic, produce, wait_for
 from tests.integration.windows_job import STREAMS
 from udfs.pane import windows_of
@@ -135,7 +135,7 @@ class WindowsJob:
             "--elements", self._elements, "--results", self._results,
         ]  # fmt: skip
         produce(self._stack, self._elements, [Record(json.dumps(e._asdict()).encode()) for e in elements])
-        self._job_id = run_flink(load_endpoints(self._stack.folder), command)
+        self._job_id = flink_client(load_endpoints(self._stack.folder)).run(command)
         wait_for(lambda: elements[-1].seq in self.watermarks(), 120, f"element {elements[-1].seq} has been read")
         folder = (self._stack.folder / "savepoints").as_uri()
         self._savepoint = self._stack.rest.stop(self._job_id, folder, 60)
