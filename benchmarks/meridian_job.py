@@ -43,8 +43,8 @@ class Sample(NamedTuple):
     accounted: int
 
 
-def run(given: Namespace) -> tuple[Result, list[Sample]]:
-    """Run the job over the raw topic as it is now; the result, and its progress for a plot."""
+def run(given: Namespace) -> Result:
+    """Run the job over the raw topic as it is now."""
     endpoints = load_endpoints()
     rest = FlinkRest(endpoints.rest_url)
     consumer = make_consumer(given.bootstrap, given.group)
@@ -63,7 +63,7 @@ def run(given: Namespace) -> tuple[Result, list[Sample]]:
                 rest.cancel(job_id)
     first = next(s for s in samples if s.accounted >= records * _STEADY_AFTER)
     last = samples[-1]
-    result = Result(
+    return Result(
         "meridian",
         given.work,
         last.accounted - first.accounted,
@@ -73,7 +73,6 @@ def run(given: Namespace) -> tuple[Result, list[Sample]]:
         last.cpu_s,
         meter.peak_rss_mb,
     )
-    return result, samples
 
 
 def _meridian(given: Namespace, *arguments: str) -> str:
@@ -105,7 +104,7 @@ def _committed(rest: FlinkRest, job_id: str) -> None:
 
 
 def main() -> None:
-    print(run(parser_of("Meridian on the session cluster.").parse_args())[0].line())
+    print(run(parser_of("Meridian on the session cluster.").parse_args()).line())
 
 
 if __name__ == "__main__":

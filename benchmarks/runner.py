@@ -33,7 +33,8 @@ class Variant:
     module: str
     works: tuple[Work, ...] = ("windows", "whole")
     arguments: tuple[str, ...] = ()
-    python: str = sys.executable  # peers live in an environment of their own
+    python: str = sys.executable
+    is_peer: bool = False  # lives in an environment of its own
     late_topic: bool = True
 
 
@@ -42,10 +43,10 @@ VARIANTS = (
     Variant("plain-loop x2", "benchmarks.plain_loop", arguments=("--processes", "2")),
     Variant("meridian", "benchmarks.meridian_job"),
     Variant("textbook-pyflink", "benchmarks.textbook_pyflink", works=("windows",)),
-    Variant("bytewax", "benchmarks.bytewax_flow"),
-    Variant("bytewax-operators", "benchmarks.bytewax_flow", works=("whole",), arguments=("--operators",)),
-    Variant("quixstreams", "benchmarks.quixstreams_app", works=("windows",)),
-    Variant("spark", "benchmarks.spark_job", works=("windows",), late_topic=False),
+    Variant("bytewax", "benchmarks.bytewax_flow", is_peer=True),
+    Variant("bytewax-operators", "benchmarks.bytewax_flow", works=("whole",), arguments=("--operators",), is_peer=True),
+    Variant("quixstreams", "benchmarks.quixstreams_app", works=("windows",), is_peer=True),
+    Variant("spark", "benchmarks.spark_job", works=("windows",), is_peer=True, late_topic=False),
 )
 
 

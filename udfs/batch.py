@@ -6,14 +6,13 @@ has to care for the order of the batch until the end, when a stable sort puts ea
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from udfs.aligned import Head, aligned_head
-from udfs.frame import FRAME_VERSION, Frame, Letter, Station, pack
+from udfs.frame import FRAME_VERSION, Frame, Letter, index_stations, pack
 from udfs.identity import content_digest, derive_event_id, id_digest
 from udfs.series import Series, SeriesKey, Site
 
@@ -168,12 +167,9 @@ def encode_frames(
             event_time_ms, value, id_digest, content_digest, partition, offset, append_time_ms = (
                 column[8 * begin : 8 * end] for column in columns
             )
-            index: dict[Station, int] = {}
-            station = [index.setdefault(site.station, len(index)) for site in _pick(aligned.site, mine) if site]
             frame = Frame(
                 FRAME_VERSION,
-                list(index),
-                array("I", station).tobytes(),
+                *index_stations(site.station for site in _pick(aligned.site, mine) if site),
                 _pick(aligned.event_id, mine),
                 event_time_ms,
                 value,

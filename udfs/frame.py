@@ -148,13 +148,10 @@ def encode_frame(rows: Sequence[Row], invalid: Sequence[Letter] = ()) -> bytes:
     station, event_id, time_ms, value, digest, content, partition, offset, append_ms, raw, aligned = zip(
         *rows, strict=True
     )
-    index: dict[Station, int] = {}
-    indices = [index.setdefault(s, len(index)) for s in station]
     return pack(
         Frame(
             FRAME_VERSION,
-            list(index),
-            _column("I", indices),
+            *index_stations(station),
             event_id,
             _column("q", time_ms),
             _column("d", value),
@@ -168,6 +165,13 @@ def encode_frame(rows: Sequence[Row], invalid: Sequence[Letter] = ()) -> bytes:
             list(invalid),
         )
     )
+
+
+def index_stations(stations: Iterable[Station]) -> tuple[list[Station], bytes]:
+    """The first two columns of a frame: each station once, and for each reading the index of its own."""
+    index: dict[Station, int] = {}
+    of_reading = [index.setdefault(station, len(index)) for station in stations]
+    return list(index), _column("I", of_reading)
 
 
 def decode_frame(data: bytes) -> tuple[Readings, list[Letter]]:

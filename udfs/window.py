@@ -73,7 +73,7 @@ class _Definition(NamedTuple):
     pane_ms: int
 
 
-_PLACE_OF: dict[WindowKey, Callable[[Station], str]] = {
+PLACE_OF: dict[WindowKey, Callable[[Station], str]] = {
     "sensor": lambda s: s.sensor_id,
     "cell": lambda s: s.cell,
     "region": lambda s: s.region,
@@ -310,7 +310,7 @@ def _fold(
     fold = folds.get(key)
     if fold is None:
         names: dict[Key, int] = {}
-        place_of = _PLACE_OF[window.key]
+        place_of = PLACE_OF[window.key]
         of_station = [names.setdefault((place_of(s), s.metric), len(names)) for s in readings.stations]
         groups = np.array(of_station)[np.frombuffer(readings.station, np.uint32)[rows]]
         fold = folds[key] = Fold(readings, rows, groups, starts, list(names), by_place=window.key != "sensor")

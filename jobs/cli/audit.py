@@ -13,7 +13,7 @@ from rich.table import Table
 
 from jobs.broker.markers import UndeliveredRecords, send_end_markers
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, info, print_json
-from jobs.cli.topics import deployment_option, read_deployment
+from jobs.cli.deployment import deployment_option, read_deployment
 
 _MARKER_PAUSE_S = 3.0
 

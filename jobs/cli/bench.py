@@ -110,8 +110,7 @@ def _variants(work: str, further: tuple[str, ...], peers_python: str | None) -> 
         if name not in known:
             raise CliError(f"--variant {name!r}: known are {', '.join(known)}")
     chosen = [known[name] for name in dict.fromkeys((*_STANDARD, *further)) if work in known[name].works]
-    peers = ("bytewax", "bytewax-operators", "quixstreams", "spark")
-    return [replace(v, python=peers_python) if peers_python and v.name in peers else v for v in chosen]
+    return [replace(v, python=peers_python) if peers_python and v.is_peer else v for v in chosen]
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jobs.broker.markers import UndeliveredRecords
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success
-from jobs.cli.topics import deployment_option, read_deployment
+from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.generator.knobs import Knobs
 from jobs.pipeline.durations import parse_duration_ms
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.console import EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
-from jobs.cli.deployment import deployment_option, read_deployment
-from jobs.cli.deployment import job_name as job_name
+from jobs.cli.deployment import deployment_option, job_name, read_deployment
 from jobs.cli.preconditions import (
     HISTORY,
     PACKAGES,

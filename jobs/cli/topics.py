@@ -15,8 +15,6 @@ from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, print_json
 from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.pipeline.durations import format_duration
 
-__all__ = ["deployment_option", "read_deployment", "topics"]
-
 
 @click.group(
     epilog="""\b

@@ -14,9 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.cli.console import EXIT_USAGE, CliError, info
+from jobs.cli.deployment import deployment_option, job_name, read_deployment
 from jobs.cli.stack import load_endpoints
-from jobs.cli.submit import job_name
-from jobs.cli.topics import deployment_option, read_deployment
 from jobs.cluster.figures import Figures, read_figures
 from jobs.cluster.rest import ClusterError, FlinkRest
 

@@ -19,7 +19,7 @@ from udfs.metric_names import ALIGNED, COUNTERS, DUPLICATES, INVALID, LATE, REVI
 from udfs.outputs import Outputs
 from udfs.reasons import Reason
 from udfs.rules import Rules, WindowKey
-from udfs.window import Windowed, Windows
+from udfs.window import PLACE_OF, Windowed, Windows
 
 
 def output_type() -> Any:
@@ -162,8 +162,7 @@ class DeduplicateAndWindow(_ShardFunction):
     def _place_shards(self, station: Station) -> list[int]:
         """Cells have even shards, regions odd ones."""
         keys = self._place_streams.get(station.stream, ())
-        places = {"cell": station.cell, "region": station.region}
-        return [shard_of(places[key], self._rules.shards) * 2 + (key == "region") for key in keys]
+        return [shard_of(PLACE_OF[key](station), self._rules.shards) * 2 + (key == "region") for key in keys]
 
 
 class WindowByPlace(_ShardFunction):
