@@ -44,8 +44,24 @@ def test_every_reading_of_a_hostile_hour_ends_in_its_class_without_a_restart(sta
     with running_job(deployment) as job_id:
         wait_until_running(stack, job_id)
         generate(deployment, ledger, seed=1)
-        assert_exact(audit(deployment, ledger), READINGS)
+        verdict = audit(deployment, ledger)
+        assert_exact(verdict, READINGS)
         assert failures(stack, job_id) == []
+        assert_dead_letters_can_be_sent_again(deployment, verdict)
+
+
+def assert_dead_letters_can_be_sent_again(deployment: Path, before: dict[str, int]) -> None:
+    """Nothing was mended, so each is refused again: one more raw record, and one more letter that stands for both."""
+    counts = json.loads(meridian("dead-letters", "list", "--config", deployment, "--json").stdout)
+    assert sum(count["letters"] for count in counts.values()) == before["invalid"]
+    reason = max(counts, key=lambda r: counts[r]["replayable"])
+    command = ("dead-letters", "send", "--config", deployment, "--reason", reason, "--json")
+    sent = json.loads(meridian(*command).stdout)["sent"]
+    assert sent == counts[reason]["replayable"] > 0
+    after = audit(deployment)
+    assert (after["raw"], after["invalid"]) == (before["raw"] + sent, before["invalid"] + sent)
+    again = json.loads(meridian(*command, "--dry-run").stdout)
+    assert (again["sent"], again["sent_before"]) == (sent, sent)
 
 
 @pytest.mark.parametrize(
