@@ -1,0 +1,120 @@
+"""Meridian's own reading as JSON: one object, an array of them, or one a line.
+
+| feed | reading |
+|---|---|
+| each object | one reading, as it is: the job validates it |
+| fields of the context (`sensor_id`, `region`, `metric`, `unit`, from a topic's template) | what the object itself leaves out |
+| station table, by `sensor_id` | `x`, `y`, `z`, `crs`, `region` of an object without a position |
+| a number alone, where the context has `sensor_id` and `metric` | `value`; `event_time` is when it was received |
+
+Source: README, "What you send".
+"""  # noqa: E501 - a table's row is one line
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from jobs.bridge.feed import Adapter, Item, Options, Payload, Reading, Refusal, Unfit, Unreadable, load_json, unreadable
+from jobs.bridge.fields import as_number
+from jobs.bridge.stations import StationOptions, unknown_station
+
+MAX_DEPTH = 32  # the job refuses more
+
+_FROM_CONTEXT = ("sensor_id", "region", "metric", "unit")
+
+
+class MeridianOptions(StationOptions):
+    units: dict[str, str] = Field(
+        default={}, description="units by metric, of readings and numbers that come without one"
+    )
+
+
+class Meridian(Adapter):
+    """Passes readings on, filled up with what the transport and the options know."""
+
+    name: ClassVar[str] = "meridian"
+    options_type: ClassVar[type[Options]] = MeridianOptions
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        if not isinstance(options, MeridianOptions):
+            raise TypeError(f"{self.name}: options are {type(options).__name__}")
+        self._units = options.units
+        self._region = options.region
+        self._stations = options.table()
+
+    def read(self, payload: Payload) -> Iterator[Item]:
+        try:
+            document = load_json(payload.body)
+        except Unfit:
+            lines = payload.body.split(b"\n")
+            if sum(1 for line in lines if line.strip()) < 2:
+                raise
+            yield from self._lines(lines, payload)
+            return
+        if isinstance(document, list):
+            for part in document:
+                try:
+                    yield self._reading(part, payload)
+                except Unfit as unfit:
+                    yield unreadable(unfit, part, payload)
+        else:
+            yield self._reading(document, payload)
+
+    def _lines(self, lines: list[bytes], payload: Payload) -> Iterator[Item]:
+        for line in lines:
+            if line.strip():
+                try:
+                    yield self._reading(load_json(line), payload)
+                except Unfit as unfit:
+                    yield Unreadable(unfit.reason, unfit.message, line)
+
+    def _reading(self, part: Any, payload: Payload) -> Reading:
+        context = payload.context
+        if isinstance(part, int | float) and not isinstance(part, bool) and {"sensor_id", "metric"} <= context.keys():
+            part = {"value": as_number(part, "the payload"), "event_time": payload.received_ms}
+        if not isinstance(part, dict):
+            raise Unfit(Refusal.NOT_AN_OBJECT, f"a reading is an object, not {str(part)[:60]!r}")
+        if _is_deeper(part, MAX_DEPTH):
+            raise Unfit(Refusal.MALFORMED, f"nested more than {MAX_DEPTH} deep")
+        reading = dict(part)
+        for name in _FROM_CONTEXT:
+            if reading.get(name) is None and name in context:
+                reading[name] = context[name]
+        if reading.get("unit") is None and isinstance(reading.get("metric"), str) and reading["metric"] in self._units:
+            reading["unit"] = self._units[reading["metric"]]
+        if reading.get("x") is None and reading.get("y") is None:
+            self._locate(reading)
+        if reading.get("region") is None and self._region is not None:
+            reading["region"] = self._region
+        return reading
+
+    def _locate(self, reading: Reading) -> None:
+        sensor_id = reading.get("sensor_id")
+        if not isinstance(sensor_id, str):
+            return  # the job says what is missing
+        place = self._stations.get(sensor_id)
+        if place is None:
+            if self._stations:
+                raise unknown_station(sensor_id)
+            return
+        for name, value in place.items():
+            if reading.get(name) is None:
+                reading[name] = value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
