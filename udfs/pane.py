@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
-from udfs.aggregate import Aggregate
+from udfs.aggregate import Key, Partials, merge
 
-Key = tuple[str, str]  # (sensor, cell or region; metric)
-Contents = dict[Key, Aggregate]
+MERGE_AT = 16  # partials of frames, in memory and as chunks of state: more would save little and hold a key that often
+_RECENT = 8  # panes of a frame that several definitions may have in common
 
 
 class Window(NamedTuple):
@@ -79,34 +80,51 @@ def windows_of(time_ms: int, size_ms: int, slide_ms: int, offset_ms: int = 0) ->
     return [(start, start + size_ms) for start in range(last_start, time_ms - size_ms, -slide_ms)]
 
 
-class ContentsCodec:
-    """Chunks are MessagePack lists of partial aggregates."""
+class Contents:
+    """The partial aggregates of a pane as they came in, added up now and then, and when somebody asks."""
 
-    _encoder = msgspec.msgpack.Encoder()
-    _decoder = msgspec.msgpack.Decoder(list[Aggregate])
+    __slots__ = ("parts",)
+
+    def __init__(self) -> None:
+        self.parts: list[Partials] = []
+
+    def __contains__(self, key: Key) -> bool:
+        return any(key in part.index for part in self.parts)
+
+    def add(self, partials: Partials) -> None:
+        self.parts.append(partials)
+        if len(self.parts) >= MERGE_AT:
+            self.merged()
+
+    def merged(self) -> Partials:
+        """All of it, each key once; of contents that are not empty."""
+        if len(self.parts) > 1:
+            self.parts = [_merge_once(tuple(self.parts))]
+        return self.parts[0]
+
+    def only(self, keys: Iterable[Key]) -> list[Partials]:
+        """What there is of some keys."""
+        found = [part.only(keys) for part in self.parts]
+        return [part for part in found if part.names]
+
+
+@lru_cache(_RECENT)
+def _merge_once(parts: tuple[Partials, ...]) -> Partials:
+    """Definitions with the same panes hold the very same partials, and add them up one after another."""
+    return merge(parts)
+
+
+class ContentsCodec:
+    """A chunk is the encoded partials of one frame, or of many of them added up."""
 
     def empty(self) -> Contents:
-        return {}
+        return Contents()
 
     def absorb(self, value: Contents, chunk: bytes) -> None:
-        merge_into(value, self._decoder.decode(chunk))
+        value.add(Partials.decode(chunk))
 
     def dump(self, value: Contents) -> bytes:
-        return self.encode(value.values())
-
-    def encode(self, partials: Iterable[Aggregate]) -> bytes:
-        return self._encoder.encode(list(partials))
-
-
-def merge_into(contents: Contents, partials: Iterable[Aggregate]) -> None:
-    """Add partial aggregates, which the contents may keep as their own."""
-    for partial in partials:
-        key = (partial.key, partial.metric)
-        whole = contents.get(key)
-        if whole is None:
-            contents[key] = partial
-        else:
-            whole.merge(partial)
+        return value.merged().encoded
 
 
 class Fired(msgspec.Struct, array_like=True):

@@ -16,9 +16,8 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 NO_WATERMARK = -(2**63)
-_COMPACT_AT = 48  # chunks of one entry; then they are written again as one
 
 T = TypeVar("T")
 
@@ -67,10 +66,21 @@ class IncompatibleState(RuntimeError):  # noqa: N818
 
 
 class ShardLog(Generic[T]):
-    """One shard's entries; the caller passes the store of the shard that is the current key."""
+    """One shard's entries; the caller passes the store of the shard that is the current key.
 
-    def __init__(self, store: KeyedStore, codec: Codec[T], kind: str) -> None:
+    Parameters
+    ----------
+    chunks
+        How many chunks an entry may have; then they are written again as one.
+    growth
+        By what that is multiplied each time: 2 where entries grow with every chunk, so that what is written again
+        stays in proportion to what is new.
+    """
+
+    def __init__(self, store: KeyedStore, codec: Codec[T], kind: str, *, chunks: int = 48, growth: int = 1) -> None:
         self._codec = codec
+        self._first_limit, self._growth = chunks, growth
+        self._limits: dict[str, int] = {}
         self._kind = kind
         self._warm: dict[str, T] = {}
         self._changed = False
@@ -123,7 +133,9 @@ class ShardLog(Generic[T]):
     def append(self, store: KeyedStore, name: str, chunk: bytes) -> None:
         """Write one more chunk of an entry whose value in memory (see `value`) already holds it."""
         count = self._count(store, name)
-        if count >= _COMPACT_AT:
+        limit = self._limits.get(name, self._first_limit)
+        if count >= limit:
+            self._limits[name] = limit * self._growth
             chunk = self._codec.dump(self.value(store, name))
             for number in range(1, count):
                 store.remove(self._key(name, number))
@@ -135,6 +147,7 @@ class ShardLog(Generic[T]):
         for number in range(self._count(store, name)):
             store.remove(self._key(name, number))
         del self._chunks[name]
+        self._limits.pop(name, None)
         self._warm.pop(name, None)
         self._changed = True
 

@@ -17,24 +17,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
-from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from udfs.aggregate import Aggregate, Fold, Integers
+from udfs.aggregate import Aggregate, Integers, Key, Partials, Stations, fold, merge
 from udfs.frame import Readings, Station
 from udfs.pane import (
+    MERGE_AT,
     Contents,
     ContentsCodec,
     Fired,
     Firings,
     FiringsCodec,
-    Key,
     Pane,
     Window,
-    merge_into,
 )
 from udfs.rules import StreamRule, WindowDefinition, WindowKey
 from udfs.shard_log import NO_WATERMARK, KeyedStore, ShardLog
@@ -100,7 +98,7 @@ class Windows:
                     self._definitions.setdefault(stream.name, []).append(definition)
                 if window.early_every_ms:
                     self._early_ms[stream.name, window.name] = window.early_every_ms
-        self._panes: ShardLog[Contents] = ShardLog(store, _CONTENTS, "window")
+        self._panes: ShardLog[Contents] = ShardLog(store, _CONTENTS, "window", chunks=MERGE_AT)
         self._fired: ShardLog[Firings] = ShardLog(store, _FIRINGS, "fired")
         self._open: dict[Window, Pane] = {}  # with one of its panes, which knows the slide
         self._due: list[tuple[int, Window]] = []  # heap of what happens next to each open window
@@ -114,13 +112,13 @@ class Windows:
         watermark_ms = self._panes.watermark_ms(watermark_ms)
         result = Windowed([], [], [], self._timers_ms)
         revised: dict[Window, dict[Key, bool]] = {}
+        folder = _Folder(readings)
         for stream, of_stream in _by_stream(readings, rows).items():
-            folds: dict[object, Fold] = {}
             for definition in self._definitions.get(stream, ()):
                 kept, starts = self._judge(readings, of_stream, definition, watermark_ms, result)
                 if len(kept):
-                    fold = _fold(readings, kept, starts, definition, folds)
-                    self._add(store, fold, definition, watermark_ms, revised)
+                    for start_ms, partials in folder.fold(kept, starts, definition):
+                        self._add(store, _pane(definition, start_ms), partials, watermark_ms, revised)
         result.late.sort(key=itemgetter(0))
         result.partly_late.sort(key=itemgetter(0))
         for window, keys in revised.items():
@@ -177,30 +175,25 @@ class Windows:
     def _add(
         self,
         store: KeyedStore,
-        fold: Fold,
-        definition: _Definition,
+        pane: Pane,
+        partials: Partials,
         watermark_ms: int,
         revised: dict[Window, dict[Key, bool]],
     ) -> None:
-        """Add a fold's partials to their panes; note which keys of windows that have fired they change."""
-        for start_ms, group in groupby(zip(fold.panes, fold.aggregates(), strict=True), itemgetter(0)):
-            partials = [partial for _, partial in group]
-            pane = _pane(definition, start_ms)
-            name = pane.name
-            windows = [w for w in pane.windows() if not self._is_gone(w, watermark_ms)]
-            if name not in self._panes:
-                self._open_windows(pane, windows, watermark_ms)
-            contents = self._panes.value(store, name)
-            for window in windows:
-                if window.max_timestamp_ms <= watermark_ms or window.name in self._fired:
-                    keys = revised.setdefault(window, {})
-                    for partial in partials:
-                        key = (partial.key, partial.metric)
-                        if key not in keys:
-                            keys[key] = any(key in part for part in self._parts(store, window))
-            chunk = _CONTENTS.encode(partials)
-            merge_into(contents, partials)
-            self._panes.append(store, name, chunk)
+        """Add partials to their pane; note which keys of windows that have fired they change."""
+        name = pane.name
+        windows = [w for w in pane.windows() if not self._is_gone(w, watermark_ms)]
+        if name not in self._panes:
+            self._open_windows(pane, windows, watermark_ms)
+        contents = self._panes.value(store, name)
+        for window in windows:
+            if window.max_timestamp_ms <= watermark_ms or window.name in self._fired:
+                keys = revised.setdefault(window, {})
+                for key in partials.names:
+                    if key not in keys:
+                        keys[key] = any(key in part for part in self._parts(store, window))
+        contents.add(partials)
+        self._panes.append(store, name, partials.encoded)
 
     def _revise(
         self, store: KeyedStore, window: Window, keys: dict[Key, bool], watermark_ms: int, result: Windowed
@@ -216,21 +209,16 @@ class Windows:
         fired = Fired(0, changes, closed)
         firings.add(fired)
         if closed:
-            for key in keys:
-                parts = [part[key] for part in self._parts(store, window) if key in part]
-                result.firings.append(Firing(window, _sum(parts), "late", firings.revision(key)))
+            changed = merge([part for contents in self._parts(store, window) for part in contents.only(keys)])
+            result.firings.extend(_fire(window, changed, "late", firings))
         self._fired.append(store, window.name, _FIRINGS.encode(fired))
 
     def _fire(self, store: KeyedStore, window: Window, timing: str, result: Windowed, *, keep: bool) -> None:
-        parts: dict[Key, list[Aggregate]] = {}
-        for contents in self._parts(store, window):
-            for key, aggregate in contents.items():
-                parts.setdefault(key, []).append(aggregate)
+        contents = merge([contents.merged() for contents in self._parts(store, window)])
         is_known = keep or window.name in self._fired
         firings = self._fired.value(store, window.name) if is_known else Firings()
         firings.whole += 1
-        for key, aggregates in parts.items():
-            result.firings.append(Firing(window, _sum(aggregates), timing, firings.revision(key)))
+        result.firings.extend(_fire(window, contents, timing, firings))
         if keep:
             firings.closed = timing == "on_time"
             self._fired.append(store, window.name, _FIRINGS.encode(Fired(1, [], firings.closed)))
@@ -301,32 +289,41 @@ def _by_stream(readings: Readings, rows: Sequence[int]) -> dict[str, Integers]:
     return {name: wanted[is_of] for name, is_of in streams.items() if is_of.any()}
 
 
-def _fold(
-    readings: Readings, rows: Integers, starts: Integers, definition: _Definition, folds: dict[object, Fold]
-) -> Fold:
-    """Aggregate rows by key and pane; definitions with the same panes share the work."""
-    _, window, pane_ms = definition
-    key = (window.key, pane_ms, window.offset_ms % pane_ms, len(rows), rows.tobytes())
-    fold = folds.get(key)
-    if fold is None:
-        names: dict[Key, int] = {}
-        place_of = PLACE_OF[window.key]
-        of_station = [names.setdefault((place_of(s), s.metric), len(names)) for s in readings.stations]
-        groups = np.array(of_station)[np.frombuffer(readings.station, np.uint32)[rows]]
-        fold = folds[key] = Fold(readings, rows, groups, starts, list(names), by_place=window.key != "sensor")
-    return fold
+class _Folder:
+    """Folds rows of one frame; definitions with the same keys and panes share the work."""
+
+    def __init__(self, readings: Readings) -> None:
+        self._readings = readings
+        self._stations: dict[WindowKey, Stations] = {}
+        self._folded: dict[object, list[tuple[int, Partials]]] = {}
+
+    def fold(self, rows: Integers, starts: Integers, definition: _Definition) -> list[tuple[int, Partials]]:
+        """The partials of some rows by the starts of their panes."""
+        _, window, pane_ms = definition
+        task = (window.key, pane_ms, window.offset_ms % pane_ms, rows.tobytes())
+        if task not in self._folded:
+            stations = self._stations_by(window.key)
+            self._folded[task] = fold(self._readings, rows, starts, stations, by_place=window.key != "sensor")
+        return self._folded[task]
+
+    def _stations_by(self, key: WindowKey) -> Stations:
+        if key not in self._stations:
+            place_of, stations = PLACE_OF[key], self._readings.stations
+            named = [(place_of(s), s.metric) for s in stations]
+            number = {name: i for i, name in enumerate(dict.fromkeys(named))}
+            self._stations[key] = Stations(
+                list(number),
+                np.fromiter(map(number.__getitem__, named), np.int64, len(named)),
+                [s.sensor_id for s in stations],
+                np.array([(s.lon_deg, s.lat_deg, s.x, s.y) for s in stations]).T,
+            )
+        return self._stations[key]
+
+
+def _fire(window: Window, partials: Partials, timing: str, firings: Firings) -> list[Firing]:
+    return [Firing(window, a, timing, firings.revision((a.key, a.metric))) for a in partials.aggregates()]
 
 
 def _pane(definition: _Definition, start_ms: int) -> Pane:
     stream, window, _ = definition
     return Pane(stream.name, window.name, window.size_ms, window.slide_ms, window.offset_ms, start_ms)
-
-
-def _sum(parts: Sequence[Aggregate]) -> Aggregate:
-    """The aggregate of a window; its panes keep theirs."""
-    if len(parts) == 1:
-        return parts[0]
-    whole = parts[0].copy()
-    for part in parts[1:]:
-        whole.merge(part)
-    return whole

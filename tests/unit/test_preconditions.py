@@ -16,13 +16,16 @@ from jobs.cluster.rest import ClusterError, Job
 from jobs.cluster.restore_points import RestorePoint
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.manifest import PARAMETER, Manifest
+from jobs.pipeline.operators import STATE_VERSION
 from tests.support.restore_points import JOB, OTHER_JOB, make_checkpoint, make_savepoint
 
 STREAM = {"name": "air", "metrics": ["air_*"], "unit": "degC"}
 DEPLOYMENT = Deployment.model_validate({"name": "small", "streams": [STREAM]})
 NAME = "meridian-small"
 WINDOWS = {"air/5min": {"key": "sensor", "size": "5 min", "slide": "5 min", "offset": "0 ms", "unit": "degC"}}
-MANIFEST = Manifest("0.1.0", 2, "telemetry.raw", 32, 300_000, ("raw",), WINDOWS, "grid 1000.0 m", "EPSG:3857")
+MANIFEST = Manifest(
+    "0.1.0", STATE_VERSION, "telemetry.raw", 32, 300_000, ("raw",), WINDOWS, "grid 1000.0 m", "EPSG:3857"
+)
 LONGER = MANIFEST._replace(windows={"air/5min": {**WINDOWS["air/5min"], "size": "10 min"}})
 
 

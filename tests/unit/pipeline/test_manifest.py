@@ -11,6 +11,7 @@ import yaml
 
 from jobs.pipeline.deployment_file import load_deployment
 from jobs.pipeline.manifest import Manifest, cut_windows, manifest_of, mixed_windows, obstacles
+from jobs.pipeline.operators import STATE_VERSION
 from tests.support.scripts import assert_windows_forgotten
 from tests.support.shards import WindowShard, reading, stream, tumbling
 
@@ -18,7 +19,7 @@ DEMO = Path(__file__).resolve().parents[3] / "flink-conf" / "deployments" / "dem
 UIDS = ["raw", "deduplicate", "sink-aligned"]
 WINDOW = {"name": "5min", "size": "5 min"}
 STREAM: dict[str, Any] = {"name": "air", "metrics": ["air_*"], "unit": "degC", "windows": [WINDOW]}
-OLD = Manifest("0.1.0", 2, "telemetry.raw", 32, 300_000, ("deduplicate", "raw", "sink-aligned"))
+OLD = Manifest("0.1.0", STATE_VERSION, "telemetry.raw", 32, 300_000, ("deduplicate", "raw", "sink-aligned"))
 
 
 def manifest(tmp_path: Path, *windows: dict[str, Any], stream: dict[str, Any] | None = None, **keys: Any) -> Manifest:
@@ -47,15 +48,16 @@ def test_the_same_job_and_one_with_more_operators_can_take_over() -> None:
 
 
 def test_state_older_than_the_new_code_reads_is_refused() -> None:
-    newer = OLD._replace(state_version=3)
-    assert obstacles(OLD, newer, reads_state_from=2) == []
-    assert obstacles(OLD, newer, reads_state_from=3) == ["state version 2 is older than what this code reads (3)"]
+    newer = OLD._replace(state_version=STATE_VERSION + 1)
+    assert obstacles(OLD, newer, reads_state_from=STATE_VERSION) == []
+    [refused] = obstacles(OLD, newer, reads_state_from=STATE_VERSION + 1)
+    assert refused == f"state version {STATE_VERSION} is older than what this code reads ({STATE_VERSION + 1})"
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"state_version": 1}, "state version 2"),
+        ({"state_version": STATE_VERSION - 1}, f"state version {STATE_VERSION}"),
         ({"raw_topic": "other"}, "topics.raw"),
         ({"shards": 64}, "shards: 32 -> 64"),
         ({"dedup_bucket_ms": 60_000}, "dedup.bucket"),

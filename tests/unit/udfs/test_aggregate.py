@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -12,32 +13,41 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.shards import reading
-from udfs.aggregate import Aggregate, Fold
+from udfs.aggregate import Aggregate, Partials, Stations, fold, merge
 from udfs.frame import Row as Reading
 from udfs.frame import decode_frame, encode_frame
 
 values = st.floats(-1e6, 1e6).map(lambda value: round(value, 9))
 
 
-def of(readings: Sequence[Reading], *, by_place: bool = True) -> Aggregate:
-    """All readings folded at once."""
+def partials_of(readings: Sequence[Reading], *, by_place: bool = True) -> Partials:
+    """All readings folded at once, as of one key."""
     frame, _ = decode_frame(encode_frame(readings))
-    nothing = np.zeros(len(frame), np.int64)
+    positions = np.array([(s.lon_deg, s.lat_deg, s.x, s.y) for s in frame.stations]).T
+    nothing = np.zeros(len(frame.stations), np.int64)
+    stations = Stations([("k", "m")], nothing, [s.sensor_id for s in frame.stations], positions)
     rows = np.arange(len(frame))
-    [aggregate] = Fold(frame, rows, nothing, nothing, [("k", "m")], by_place=by_place).aggregates()
+    [(_, partials)] = fold(frame, rows, np.zeros(len(frame), np.int64), stations, by_place=by_place)
+    return partials
+
+
+def of(readings: Sequence[Reading]) -> Aggregate:
+    [aggregate] = partials_of(readings).aggregates()
     return aggregate
 
 
 @st.composite
 def splits(draw: st.DrawFn, readings: Sequence[Reading]) -> Aggregate:
-    """The readings in any order, cut into any frames, the frames' aggregates merged as a tree of any shape."""
+    """The readings in any order, cut into any frames, the frames' partials merged as a tree of any shape."""
     order = draw(st.permutations(readings))
     cuts = sorted(draw(st.sets(st.integers(1, len(order) - 1)))) if len(order) > 1 else []
-    parts = [of(order[i:j]) for i, j in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    parts = [partials_of(order[i:j]) for i, j in zip([0, *cuts], [*cuts, len(order)], strict=True)]
     while len(parts) > 1:
         at = draw(st.integers(0, len(parts) - 2))
-        parts[at].merge(parts.pop(at + 1))
-    return parts[0]
+        end = draw(st.integers(at + 2, len(parts)))
+        parts[at:end] = [merge(parts[at:end])]
+    [aggregate] = parts[0].aggregates()
+    return aggregate
 
 
 def assert_like_numpy(aggregate: Aggregate, numbers: Sequence[float]) -> None:
@@ -121,25 +131,46 @@ def test_sensors_of_a_place_are_counted_once(data: st.DataObject, sensors: list[
     assert aggregate.sensors == sorted(set(sensors))
 
 
-def test_merging_leaves_the_other_aggregate_as_it_was() -> None:
-    """The windows of a pane share its partials."""
-    part = of([reading(1, "a", value=1.0)])
-    before = part.copy()
-    whole = part.copy()
-    whole.merge(of([reading(2, "b", value=5.0)]))
-    other = of([reading(3, "c", value=9.0)])
-    other.merge(part)
-    assert part == before
+def named(partials: Partials, *names: tuple[str, str]) -> Partials:
+    """The same figures under some names, once for each."""
+    copies = partials.take([0] * len(names))
+    return replace(copies, names=list(names))
 
 
-@given(st.lists(values, min_size=1, max_size=9))
-def test_an_aggregate_survives_its_encoding_to_the_last_bit(numbers: list[float]) -> None:
-    aggregate = of([reading(n, value=value) for n, value in enumerate(numbers)], by_place=True)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate), type=Aggregate) == aggregate
+def test_partials_are_merged_by_key_and_metric() -> None:
+    low, high = partials_of([reading(1, value=1.0)]), partials_of([reading(2, value=5.0)])
+    a, b, other = ("a", "m"), ("b", "m"), ("a", "n")
+    merged = merge([named(low, a, b), named(high, other, a), named(high, b, a)])
+    found = {(g.key, g.metric): (g.count, g.mean) for g in merged.aggregates()}
+    assert found == {a: (3, pytest.approx(11 / 3)), b: (2, 3.0), other: (1, 5.0)}
 
 
-def test_an_aggregate_of_before_a_field_was_appended_is_read_with_its_default() -> None:
-    aggregate = of([reading(1, value=2.0)])
-    appended = msgspec.defstruct("Appended", [("median", float, -1.0)], bases=(Aggregate,), array_like=True)
-    newer = msgspec.msgpack.decode(msgspec.msgpack.encode(aggregate), type=appended)
-    assert msgspec.structs.asdict(newer) == msgspec.structs.asdict(aggregate) | {"median": -1.0}
+def test_what_has_no_key_in_common_is_merged_as_it_is() -> None:
+    part = partials_of([reading(1, value=0.1), reading(2, value=0.2)])
+    merged = merge([named(part, ("a", "m")), named(part, ("b", "m"))])
+    assert [replaced(g, key="k") for g in merged.aggregates()] == 2 * part.aggregates()
+
+
+def replaced(aggregate: Aggregate, **changes: str) -> Aggregate:
+    return msgspec.structs.replace(aggregate, **changes)
+
+
+def test_only_some_keys_are_taken_as_far_as_there_are_any() -> None:
+    part = named(partials_of([reading(1)]), ("a", "m"), ("b", "m"), ("c", "m"))
+    assert part.only([("c", "m"), ("x", "m"), ("a", "m")]).names == [("c", "m"), ("a", "m")]
+    assert part.only([]).aggregates() == []
+
+
+def test_merging_leaves_the_parts_as_they_were() -> None:
+    """The definitions of a stream share partials."""
+    part = partials_of([reading(1, "a", value=1.0)])
+    before = part.aggregates()
+    merge([part, partials_of([reading(2, "b", value=5.0)])])
+    merge([partials_of([reading(3, "c", value=9.0)]), part])
+    assert part.aggregates() == before
+
+
+@given(st.lists(values, min_size=1, max_size=9), st.booleans())
+def test_partials_survive_their_encoding_to_the_last_bit(numbers: list[float], by_place: bool) -> None:
+    partials = partials_of([reading(n, value=value) for n, value in enumerate(numbers)], by_place=by_place)
+    assert Partials.decode(partials.encoded).aggregates() == partials.aggregates()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.scripts import Script, assert_only_the_index_remains, frame_cuts, play
 from tests.support.shards import END, DedupShard, index_of, reading
+from udfs.deduplicate import Seen
 from udfs.frame import Row as Reading
 from udfs.rules import DedupRule
 from udfs.shard_log import INDEX_VERSION, IncompatibleState
@@ -165,7 +167,7 @@ def test_a_changed_ttl_holds_for_what_is_remembered_already(ttl_ms: int) -> None
 def test_compaction_and_cooling_change_no_fate(data: st.DataObject, compact_at: int) -> None:
     numbers = data.draw(st.lists(st.integers(0, 60), max_size=120))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("udfs.shard_log._COMPACT_AT", compact_at)
+        patch.setattr("udfs.deduplicate._CHUNKS", compact_at)
         shard = DedupShard(RULE)
         for offset, n in enumerate(numbers):
             shard.add(reading(n, offset=offset))
@@ -215,3 +217,20 @@ def test_state_of_a_newer_version_is_refused() -> None:
 
 def assert_forgotten(shard: DedupShard) -> None:
     assert_only_the_index_remains(shard.store, "dedup", 1)
+
+
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20), min_size=1, max_size=30))
+def test_a_bucket_finds_all_of_its_ids_and_no_others(frames: list[list[int]]) -> None:
+    seen, model = Seen(), dict[int, tuple[int, int]]()
+    for number, ids in enumerate(frames):
+        asked = np.array(sorted(set(ids)), np.uint64)
+        originals = np.zeros((len(asked), 2), np.uint64)
+        found = seen.find(asked, originals)
+        assert found.tolist() == [i in model for i in asked.tolist()]
+        assert [tuple(o) for o in originals[found].tolist()] == [model[i] for i in asked[found].tolist()]
+        new = asked[~found]
+        if len(new):
+            seen.add(np.stack((new, new // np.uint64(2), np.full_like(new, number)), axis=1))
+            model |= {i: (i // 2, number) for i in new.tolist()}
+        assert len(seen) == len(model)
+    assert sorted(seen.words().tolist()) == sorted([i, *rest] for i, rest in model.items())

@@ -76,11 +76,11 @@ def test_an_entry_keeps_a_bounded_number_of_chunks() -> None:
     assert open_log(store).value(store, "a") == [str(n) for n in range(1000)]
 
 
-def test_compaction_gives_what_no_compaction_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("growth", [1, 2])
+def test_compaction_gives_what_no_compaction_gives(growth: int) -> None:
     def value(limit: int) -> list[str]:
-        monkeypatch.setattr("udfs.shard_log._COMPACT_AT", limit)
         store = DictStore()
-        log = open_log(store)
+        log = ShardLog(store, Words(), "words", chunks=limit, growth=growth)
         for number in range(200):
             append(log, store, "a", str(number))
         log.save(store)
@@ -138,8 +138,10 @@ def test_state_of_an_older_version_is_refused() -> None:
 
 
 def test_an_index_of_before_a_field_was_appended_is_read_with_its_default() -> None:
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode([2]), type=Index) == Index(names=[], marks={})
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode([2, ["a"]]), type=Index) == Index(2, ["a"], {})
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode([INDEX_VERSION]), type=Index) == Index(names=[], marks={})
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode([INDEX_VERSION, ["a"]]), type=Index) == Index(
+        INDEX_VERSION, ["a"], {}
+    )
 
 
 def test_the_index_is_written_only_when_an_entry_comes_or_goes() -> None:
@@ -154,3 +156,16 @@ def test_the_index_is_written_only_when_an_entry_comes_or_goes() -> None:
     append(log, store, "b", "z")
     log.save(store)
     assert index_of(store, "words")[1] == ["a", "b"]
+
+
+def test_a_growing_entry_is_written_again_ever_more_seldom() -> None:
+    store = DictStore()
+    log = ShardLog(store, Words(), "words", growth=2)
+    written_again = [n for n in range(1_000) if _append_and_count(log, store, f"w{n}") == 1]
+    assert written_again == [0, 48, 48 + 96, 48 + 96 + 192, 48 + 96 + 192 + 384]
+    assert log.value(store, "a") == [f"w{n}" for n in range(1_000)]
+
+
+def _append_and_count(log: ShardLog[list[str]], store: DictStore, word: str) -> int:
+    append(log, store, "a", word)
+    return sum(key.startswith("words/a#") for key in store.data)
