@@ -88,7 +88,7 @@ def alternate(
             topics = Topics(f"bench.{work}.{variant.name.replace(' ', '-')}")
             delete_topics(bootstrap, topics.all)
             say(f"{work}: {variant.name}, round {number + 1} of {rounds}")
-            answer = _run(variant, work, bootstrap, topic, topics.prefix)
+            answer = run_variant(variant, work, bootstrap, topic, topics.prefix)
             verdict = oracle.judge(truth, bootstrap, topics, work, late_topic=variant.late_topic)
             delete_topics(bootstrap, topics.all)
             yield Run(
@@ -124,7 +124,8 @@ def summarise(runs: list[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def _run(variant: Variant, work: Work, bootstrap: str, topic: str, prefix: str) -> dict[str, Any]:
+def run_variant(variant: Variant, work: Work, bootstrap: str, topic: str, prefix: str) -> dict[str, Any]:
+    """Run a variant over a topic; what it says of itself."""
     command = [variant.python, "-m", variant.module, "--bootstrap", bootstrap, "--raw", topic, "--work", work]
     command += ["--out-prefix", prefix, "--group", prefix, *variant.arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S, cwd=_ROOT)

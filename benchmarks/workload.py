@@ -14,7 +14,7 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from benchmarks.settings import METRICS, Work
 
 LATE_MS = 2 * 3_600_000
 DISORDER_MS = 20_000
-_DISORDERED, _LATE, _DUPLICATES, _INVALID = 0.10, 0.005, 0.01, 0.001
+_DISORDERED, _DUPLICATES, _INVALID = 0.10, 0.01, 0.001
 _BLOCK = 65_536
 _VALUES = 4_096  # values rendered per metric and unit
 _CHUNK = 5_000  # records between looks at the producer's queue
@@ -62,6 +62,8 @@ class Workload:
     partitions: int = 4
     hot_share: float = 0.0  # of the sensors, so of the traffic, that stand in one cell
     hot_regions: int = 4  # that meet in the hot cell; 1 makes their partition hot too
+    late_share: float = 0.005
+    late_span_ms: int = 0  # late readings are two hours late, and up to this much more
 
     @property
     def end_ms(self) -> int:
@@ -111,7 +113,9 @@ def _block(workload: Workload, rng: np.random.Generator, rows: Longs) -> Block:
     delay_ms = rng.integers(1, DISORDER_MS + 1, _BLOCK)[: len(rows)]
     value = rng.integers(0, _VALUES, _BLOCK)[: len(rows)]
     how_far = rng.random(_BLOCK)[: len(rows)]
-    delay_ms = np.where(fate < _LATE, LATE_MS, np.where(fate < _LATE + _DISORDERED, delay_ms, 0))
+    late_ms = LATE_MS + (how_far * workload.late_span_ms).astype(np.int64)
+    late = fate < workload.late_share
+    delay_ms = np.where(late, late_ms, np.where(fate < workload.late_share + _DISORDERED, delay_ms, 0))
     kind = np.zeros(len(rows), np.int8)
     index = np.arange(len(rows))
     if workload.work == "whole":
@@ -138,6 +142,11 @@ def sites(workload: Workload) -> list[Site]:
     )
 
 
+def partitions_of(workload: Workload, found: Sequence[Site]) -> Longs:
+    """The partition of each sensor: that of its region."""
+    return np.array([site.region % workload.partitions for site in found], np.int64)
+
+
 class Renderer:
     """Turns blocks into Kafka records; one template per sensor, one table of values per metric and unit."""
 
@@ -149,7 +158,7 @@ class Renderer:
         self._values = [tables[site.metric, site.unit] for site in self._sites]
         self._templates = [_template(site) for site in self._sites]
         self._keys = [_region_name(site.region) for site in self._sites]
-        self._partitions = np.array([site.region % workload.partitions for site in self._sites], np.int64)
+        self._partitions = partitions_of(workload, self._sites)
         self._sensor_headers = [("sensor_id", site.sensor.encode()) for site in self._sites]
         crs_headers = {crs: ("crs_source", crs.encode()) for crs in CRSS}
         self._crs_headers = [crs_headers[site.crs] for site in self._sites]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-import time
+import importlib
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +12,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, info, success
-from jobs.cli.project import PROJECT_ROOT, STATE_DIR
-from jobs.cli.stack import load_endpoints
+from jobs.cli.bench_support import conclude, json_option, need_checkout, out_option, start_stack, write_rows
+from jobs.cli.console import CliError, info
 
 if TYPE_CHECKING:
     from benchmarks.runner import Variant
@@ -25,15 +21,18 @@ if TYPE_CHECKING:
 _WORKS = ("windows", "whole")
 _STANDARD = ("plain-loop", "meridian")
 _QUICK_RECORDS, _RECORDS = 2_000_000, 4_000_000
+_FURTHER = ("backlog", "bridge", "latency", "scaling", "sql", "state")
 
 
-@click.command(
+@click.group(
+    invoke_without_command=True,
     epilog="""\b
 Examples:
   meridian bench --quick                           plain loop and Meridian, once each
   meridian bench --work whole --records 8000000    one work, longer
   meridian bench --variant textbook-pyflink        … with the textbook form beside them
-"""
+  meridian bench backlog --hours 0.1               one of the commands below; options above are not theirs
+""",
 )
 @click.option("--quick", is_flag=True, help=f"One round of {_QUICK_RECORDS:,} readings per work.")
 @click.option("--work", "works", type=click.Choice(_WORKS), multiple=True, help="Only this work; may be repeated.")
@@ -42,9 +41,11 @@ Examples:
 @click.option("--sensors", default=1_000, show_default=True, type=click.IntRange(min=1))
 @click.option("--rounds", type=click.IntRange(1, 20), help="Runs of each variant.  [default: 3; --quick: 1]")
 @click.option("--peers-python", type=click.Path(exists=True, dir_okay=False), help="Python of bytewax and the like.")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON file to write.  [default: in the state folder]")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@out_option
+@json_option
+@click.pass_context
 def bench(
+    ctx: click.Context,
     quick: bool,
     works: tuple[str, ...],
     further: tuple[str, ...],
@@ -60,10 +61,12 @@ def bench(
     Rates are steady ones, CPU seconds are those of whole process trees, and every run is judged by an oracle that folds
     the raw topic on its own. On a shared machine look at the ratios.
     """
-    _need_checkout()
+    if ctx.invoked_subcommand is not None:
+        return
+    need_checkout()
     from benchmarks.runner import alternate, prepare, summarise
 
-    bootstrap = _stack()
+    bootstrap = start_stack()
     records = records or (_QUICK_RECORDS if quick else _RECORDS)
     runs = []
     for work in works or _WORKS:
@@ -74,30 +77,7 @@ def bench(
             found = "correct" if run.correct else f"WRONG: {run.problems}"
             info(f"  {run.readings_per_s:,.0f}/s, {run.cpu_s_per_million:.1f} CPU-s per million, {found}")
     rows = summarise(runs)
-    path = out or STATE_DIR / f"bench-{time.strftime('%Y%m%dT%H%M%S')}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows, indent=2) + "\n")
-    if as_json:
-        click.echo(json.dumps(rows))
-    else:
-        _show(rows)
-        success(f"written to {path}")
-    if not all(row["correct"] for row in rows):
-        raise SystemExit(EXIT_FAILED)
-
-
-def _need_checkout() -> None:
-    if str(PROJECT_ROOT) not in sys.path:
-        sys.path.insert(0, str(PROJECT_ROOT))
-    if importlib.util.find_spec("benchmarks") is None:
-        raise CliError("benchmarks/ is not part of the installed package", EXIT_ENVIRONMENT, "run it in a checkout")
-
-
-def _stack() -> str:
-    subprocess.run([sys.executable, "-m", "jobs.cli.main", "up"], check=True, stdout=subprocess.DEVNULL)
-    endpoints = load_endpoints()
-    os.environ["MERIDIAN_STACK_DIR"] = str(endpoints.stack_dir)
-    return endpoints.bootstrap_servers
+    conclude(rows, write_rows(rows, "bench", out), as_json, _show)
 
 
 def _variants(work: str, further: tuple[str, ...], peers_python: str | None) -> list[Variant]:
@@ -113,7 +93,7 @@ def _variants(work: str, further: tuple[str, ...], peers_python: str | None) -> 
     return [replace(v, python=peers_python) if peers_python and v.is_peer else v for v in chosen]
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
+def _show(rows: Sequence[dict[str, Any]]) -> None:
     table = Table(title="medians; ratios are to the plain loop of the same work")
     for name in ("work", "variant"):
         table.add_column(name, no_wrap=True)
@@ -131,3 +111,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
             "yes" if row["correct"] else "NO",
         )
     Console().print(table)
+
+
+for _name in _FURTHER:
+    if find_spec(f"jobs.cli.bench_{_name}"):
+        bench.add_command(getattr(importlib.import_module(f"jobs.cli.bench_{_name}"), _name))

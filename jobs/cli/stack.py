@@ -6,16 +6,19 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.local.layout import StackLayout, default_root
+from jobs.cli.local.ports import HOST
+from jobs.cli.local.profiles import PROFILES
 from jobs.cli.local.render import StackInfo, worker_python
 from jobs.cli.local.supervision import Supervisor, sweep
 
@@ -35,6 +38,8 @@ class Endpoints:
     java_home: Path
     taskmanagers: int
     slots: int
+    profile: str | None = None
+    mqtt_port: int | None = None
 
 
 def load_endpoints(stack_dir: Path | str | None = None) -> Endpoints:
@@ -59,6 +64,8 @@ def load_endpoints(stack_dir: Path | str | None = None) -> Endpoints:
         java_home=Path(chosen.java_home),
         taskmanagers=chosen.taskmanagers,
         slots=chosen.slots,
+        profile=chosen.profile,
+        mqtt_port=chosen.mqtt_port,
     )
 
 
@@ -117,16 +124,21 @@ _port = click.IntRange(1024, 65535)
 
 
 @click.command(
-    epilog="\b\nExamples:\n  meridian up\n  meridian up --taskmanagers 1 --slots 4\n"
+    epilog="\b\nExamples:\n  meridian up\n  meridian up --taskmanagers 1 --slots 4\n  meridian up --mqtt\n"
     "  meridian up --kafka-port 19092 --rest-port 18081 --dir /tmp/second-stack"
 )
 @click.option("--taskmanagers", type=click.IntRange(1, 16), help="TaskManager processes.  [default: 2]")
 @click.option("--slots", type=click.IntRange(1, 32), help="Slots of each TaskManager.  [default: 2]")
 @click.option("--kafka-port", type=_port, help="Port of the broker.  [default: 9092]")
 @click.option("--rest-port", type=_port, help="Port of Flink's REST API and web interface.  [default: 8081]")
+@click.option("--profile", type=click.Choice(PROFILES), help="Overlay of flink-conf/profiles.  [default: none]")
+@click.option(
+    "--mqtt-port", "--mqtt", is_flag=False, flag_value=1883, type=_port,
+    help="Also run Mosquitto, on port 1883 or the one given.  [default: no]",
+)  # fmt: skip
 @click.option("--timeout", "timeout_s", type=click.IntRange(5), default=180, show_default=True, help="Seconds to wait.")
 @_dir_option
-def up(stack_dir: str | None, timeout_s: int, **chosen: int | None) -> None:
+def up(stack_dir: str | None, timeout_s: int, **chosen: int | str | None) -> None:
     """Start the local stack and wait until it is ready.
 
     Harmless when it runs already; parts of it that have stopped are started again. Listens on 127.0.0.1 only.
@@ -148,17 +160,22 @@ def up(stack_dir: str | None, timeout_s: int, **chosen: int | None) -> None:
             success(f"ready in {time.monotonic() - started_s:.1f} s")
     info(f"  broker   {running.bootstrap_servers}")
     info(f"  Flink    {running.rest_url}  ({running.taskmanagers} TaskManagers, {running.slots} slots each)")
+    if running.profile:
+        info(f"  profile  {running.profile}")
+    if running.mqtt_port:
+        info(f"  MQTT     mqtt://{HOST}:{running.mqtt_port}")
     info(f"  metrics  {running.metrics_url}")
     info(f"  files    {layout.root}")
 
 
-def _refuse_changes(wanted: dict[str, int], running: StackInfo) -> None:
+def _refuse_changes(wanted: Mapping[str, int | str], running: StackInfo) -> None:
     for name, value in wanted.items():
         current = getattr(running, name)
         if value != current:
             option = "--" + name.replace("_", "-")
+            has = f"without {option}" if current is None else f"with {option} {current}"
             raise CliError(
-                f"the stack is already running with {option} {current}, not {value}",
+                f"the stack is already running {has}, not {value}",
                 EXIT_USAGE,
                 "run `meridian down` first, or choose another --dir",
             )
@@ -176,11 +193,12 @@ def _repair(running: StackInfo, layout: StackLayout, supervisor: Supervisor, tim
     return False
 
 
-def _start(wanted: dict[str, int], layout: StackLayout, supervisor: Supervisor, timeout_s: int) -> StackInfo:
+def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Supervisor, timeout_s: int) -> StackInfo:
     from jobs.cli.jars import ensure_jars
     from jobs.cli.local.commands import member_env, stack_commands
     from jobs.cli.local.health import wait_until_complete
     from jobs.cli.local.java import find_java
+    from jobs.cli.local.mosquitto import find_mosquitto
     from jobs.cli.local.ports import first_free, require_free
     from jobs.cli.local.render import write_flink, write_kafka
 
@@ -193,7 +211,11 @@ def _start(wanted: dict[str, int], layout: StackLayout, supervisor: Supervisor, 
     require_free(wanted["kafka_port"], "the broker", "--kafka-port")
     require_free(wanted["rest_port"], "Flink's REST API", "--rest-port")
     taken = {wanted["kafka_port"], wanted["rest_port"]}
-    others: dict[str, int] = {}
+    if mqtt_port := wanted.get("mqtt_port"):
+        find_mosquitto()
+        require_free(mqtt_port, "Mosquitto", "--mqtt-port")
+        taken.add(mqtt_port)
+    others: dict[str, Any] = {}
     for name, start in (("controller_port", 9093), ("rpc_port", 6123), ("metrics_port", 9249)):
         others[name] = first_free(start, taken)
         taken.add(others[name])

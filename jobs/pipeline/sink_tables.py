@@ -20,6 +20,10 @@ def sink_table(deployment: Deployment, sink: Sink) -> TableDescriptor:
     topic = getattr(deployment.topics, sink.kind.value)
     schema = Schema.new_builder().column("key", DataTypes.BYTES()).column("record", DataTypes.BYTES()).build()
     options = {
+        # Defaults: the deployment's own properties of these names win.
+        "properties.compression.type": "lz4",
+        "properties.linger.ms": "20",
+        "properties.batch.size": "262144",
         **common_options(deployment),
         "topic": topic.name,
         "key.format": "raw",
@@ -27,9 +31,6 @@ def sink_table(deployment: Deployment, sink: Sink) -> TableDescriptor:
         "value.format": "raw",
         "value.fields-include": "EXCEPT_KEY",
         "sink.delivery-guarantee": _GUARANTEE[sink.delivery],
-        "properties.compression.type": "lz4",
-        "properties.linger.ms": "20",
-        "properties.batch.size": "262144",
         "properties.max.request.size": "16777216",
     }
     if sink.delivery == "exactly-once":

@@ -20,6 +20,7 @@ from jobs.cli.console import EXIT_ENVIRONMENT, CliError
 from jobs.cli.jars import jar_paths
 from jobs.cli.local.java import Java
 from jobs.cli.local.layout import MEMBER_VARIABLE, StackLayout
+from jobs.cli.local.mosquitto import mosquitto_command
 from jobs.cli.local.render import StackInfo, worker_python
 from jobs.cli.project import PROJECT_ROOT, flink_home
 
@@ -28,6 +29,7 @@ _KEPT_VARIABLES: Final = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FI
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BROKER, JOBMANAGER, METRICS, TASKMANAGER = "broker", "jobmanager", "metrics", "taskmanager"
+MOSQUITTO = "mosquitto"
 
 
 def member_env(layout: StackLayout, java: Java) -> dict[str, str]:
@@ -157,6 +159,8 @@ def stack_commands(info: StackInfo, layout: StackLayout, java: Java, server_prop
             *(*jm_dynamic, "-D", f"metrics.reporter.push.jobName={JOBMANAGER}"),
         ],
     }
+    if info.mqtt_port:
+        commands[MOSQUITTO] = mosquitto_command(info.mqtt_port, layout.mosquitto)
     for number in range(1, info.taskmanagers + 1):
         name = f"{TASKMANAGER}-{number}"
         # A stable id: a restarted TaskManager replaces its predecessor at once, without waiting for heartbeats.

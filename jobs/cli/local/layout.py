@@ -50,6 +50,10 @@ class StackLayout:
         return self.root / "kafka" / "data"
 
     @property
+    def mosquitto(self) -> Path:
+        return self.root / "mosquitto"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
@@ -132,6 +136,7 @@ class StackLayout:
         """Delete topics, checkpoints, savepoints and logs; only folders of ours, whatever --dir says."""
         for folder in (
             self.kafka,
+            self.mosquitto,
             self.checkpoints,
             self.savepoints,
             self.logs,

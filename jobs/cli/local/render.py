@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from jobs.cli.jars import jar_paths
 from jobs.cli.local.beam_loopback import write_jar
 from jobs.cli.local.layout import StackLayout
 from jobs.cli.local.ports import HOST
+from jobs.cli.local.profiles import base_config, flatten
 from jobs.cli.project import FLINK_CONF, flink_home
 
 LOG_CONFIGS: Final = ("log4j-console.properties", "log4j-cli.properties", "log4j-session.properties")
@@ -35,6 +34,8 @@ class StackInfo:
     slots: int
     java_home: str
     started_at: str
+    profile: str | None = None
+    mqtt_port: int | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -65,17 +66,6 @@ class StackInfo:
 def worker_python(layout: StackLayout) -> Path:
     """The interpreter of this virtual environment under a name without spaces, for Python workers and clients."""
     return layout.plain(Path(sys.prefix)) / "bin" / "python"
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested YAML as dotted keys: both spellings are valid for Flink, and overriding needs one."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat.update(flatten(item, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = item
-    return flat
 
 
 def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) -> dict[str, Any]:
@@ -118,9 +108,9 @@ def write_flink(info: StackInfo, layout: StackLayout) -> None:
     conf = flink / "conf"
     for folder in (conf, flink / "tmp"):
         folder.mkdir(parents=True)
-    base = yaml.safe_load((FLINK_CONF / "config.yaml").read_text(encoding="utf-8"))
-    lines = [f"{key}: {json.dumps(value)}" for key, value in sorted(flink_config(base, info, layout).items())]
-    header = "# Rendered by `meridian up` from flink-conf/config.yaml; changes here are overwritten.\n"
+    config = flink_config(base_config(info.profile), info, layout)
+    lines = [f"{key}: {json.dumps(value)}" for key, value in sorted(config.items())]
+    header = "# Rendered by `meridian up` from flink-conf; changes here are overwritten.\n"
     (conf / "config.yaml").write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
     for name in LOG_CONFIGS:
         shutil.copyfile(FLINK_CONF / name, conf / name)

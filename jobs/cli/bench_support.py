@@ -1,0 +1,65 @@
+"""What the commands of `meridian bench` share: checkout and stack, options, results as a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
+from jobs.cli.project import PROJECT_ROOT, STATE_DIR
+from jobs.cli.stack import load_endpoints
+
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="JSON file to write.  [default: in the state folder]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+plots_option = click.option("--plots", is_flag=True, help="Draw them, too: PNG files beside the JSON file.")
+
+
+def need_checkout(*, plots: bool = False) -> None:
+    """Make `benchmarks` importable, and with `plots` make sure of matplotlib before anything has been measured."""
+    if str(PROJECT_ROOT) not in sys.path:
+        sys.path.insert(0, str(PROJECT_ROOT))
+    if importlib.util.find_spec("benchmarks") is None:
+        raise CliError("benchmarks/ is not part of the installed package", EXIT_ENVIRONMENT, "run it in a checkout")
+    if plots and importlib.util.find_spec("matplotlib") is None:
+        hint = "install it with `.venv/bin/python -m pip install -e '.[bench]'`, or leave --plots out"
+        raise CliError("--plots needs matplotlib", EXIT_ENVIRONMENT, hint)
+
+
+def start_stack() -> str:
+    """Start the local stack if it is not running; the brokers."""
+    subprocess.run([sys.executable, "-m", "jobs.cli.main", "up"], check=True, stdout=subprocess.DEVNULL)
+    endpoints = load_endpoints()
+    os.environ["MERIDIAN_STACK_DIR"] = str(endpoints.stack_dir)
+    return endpoints.bootstrap_servers
+
+
+def write_rows(rows: Sequence[dict[str, Any]], name: str, out: Path | None) -> Path:
+    """Write results as JSON, one object per point; the file."""
+    path = out or STATE_DIR / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows, indent=2) + "\n")
+    return path
+
+
+def conclude(
+    rows: Sequence[dict[str, Any]], path: Path, as_json: bool, show: Callable[[Sequence[dict[str, Any]]], None]
+) -> None:
+    """Print results; the exit code says whether all of them are correct."""
+    if as_json:
+        click.echo(json.dumps(rows))
+    else:
+        show(rows)
+        success(f"written to {path}")
+    if not all(row["correct"] for row in rows):
+        raise SystemExit(EXIT_FAILED)
