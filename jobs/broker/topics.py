@@ -100,15 +100,17 @@ def topic_specs(deployment: Deployment) -> list[TopicSpec]:
     return specs
 
 
-def create_topics(deployment: Deployment, admin: AdminClient | None = None) -> list[TopicState]:
-    """Create the topics that are missing; existing ones are compared and left as they are.
+def create_topics(
+    deployment: Deployment, admin: AdminClient | None = None, specs: list[TopicSpec] | None = None
+) -> list[TopicState]:
+    """Create the topics that are missing (of `specs`, by default the job's); existing ones are compared and left.
 
     Raises
     ------
     TopicProblem : the broker cannot be reached or refuses a topic.
     """
     admin = admin or make_admin(deployment)
-    specs = topic_specs(deployment)
+    specs = topic_specs(deployment) if specs is None else specs
     existing = _list(admin)
     missing = [spec for spec in specs if spec.name not in existing]
     made: set[str] = set()

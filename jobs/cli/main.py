@@ -31,11 +31,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "replay": ("jobs.cli.replay:replay", "Send a file of readings into the raw topic."),
     "dead-letters": ("jobs.cli.dead_letters:dead_letters", "Look at what was refused, and send it again."),
     "bridge": ("jobs.cli.bridge:bridge", "Bring MQTT and REST feeds into the raw topic."),
+    "summaries": ("jobs.cli.summaries:summaries", "Publish summaries of the aligned readings by a SQL job."),
+    "sql": ("jobs.cli.sql:sql", "Ask the topics in SQL: the SQL client, or one query."),
     "audit": ("jobs.cli.audit:audit", "Check that every reading is accounted for exactly once."),
     "watch": ("jobs.cli.watch:watch", "Show what a running job is doing, live."),
     "bench": ("jobs.cli.bench:bench", "Measure against a plain loop doing the same work."),
     "demo": ("jobs.cli.demo:demo", "Run a lively hour through the whole job, and audit it."),
     "config": ("jobs.cli.config:config", "Validate and show a deployment configuration."),
+    "schema": ("jobs.cli.schema:schema", "Check Avro schemas before they are deployed."),
     "completion": ("jobs.cli.completion:completion", "Print the completion script of a shell."),
 }
 

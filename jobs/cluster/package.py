@@ -57,7 +57,7 @@ def build_package(root: Path, deployment_file: Path, deployment: Deployment, fol
         path
         for top in ("jobs", "udfs")
         for path in (root / top).rglob("*")
-        if path.suffix in {".py", ".avsc"} and not _NOT_SHIPPED & set(path.relative_to(root).parts)
+        if path.suffix in {".py", ".avsc", ".geojson"} and not _NOT_SHIPPED & set(path.relative_to(root).parts)
     )
     digest = hashlib.sha256(deployment_file.read_bytes())
     schemas = {s.id: (deployment_file.parent / s.file).read_bytes() for s in deployment.avro.schemas}

@@ -189,6 +189,13 @@ class Stream(Section):
         return self
 
 
+class Summaries(Section):
+    """The SQL side (`sql/`); its topics are `<prefix>summaries.*`, `…reference.*` and `…dlq.late_summaries`."""
+
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,200}$")] = ""
+    allowed_lateness: DurationMs = 3_600_000
+
+
 class AvroSchema(Section):
     id: int = Field(ge=0, lt=2**31)
     file: Path
@@ -212,6 +219,7 @@ class Deployment(Section):
     dedup: Dedup = Dedup()
     limits: Limits = Limits()
     avro: Avro = Avro()
+    summaries: Summaries = Summaries()
     attribute_headers: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]] = []
     streams: Annotated[list[Stream], Field(min_length=1)]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.sql_run import sql_run as sql_run  # a fixture that two modules share
 from tests.integration.support import Stack, meridian
 
 KAFKA_PORT = int(os.environ.get("MERIDIAN_TEST_KAFKA_PORT", "29092"))

@@ -156,7 +156,8 @@ def committed(stack: Stack, topic: str) -> list[Any]:
         while unread:
             for message in consumer.consume(5_000, timeout=1.0):
                 if message.error() is None:
-                    values.append(json.loads(message.value()))
+                    if message.value() is not None:  # a tombstone of an upsert topic
+                        values.append(json.loads(message.value()))
                 elif message.error().code() == KafkaError._PARTITION_EOF:
                     unread.discard(message.partition())
                 else:

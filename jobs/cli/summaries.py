@@ -1,0 +1,109 @@
+"""`meridian summaries`: the SQL job that publishes hourly, sliding, session and daily summaries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobs.broker.summary_topics import summary_topic_specs
+from jobs.broker.topics import TopicProblem, TopicState, create_topics
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success, warn
+from jobs.cli.deployment import deployment_option, job_name, read_deployment
+from jobs.cli.preconditions import PACKAGES, ask
+from jobs.cli.project import PROJECT_ROOT
+from jobs.cli.stack import load_endpoints
+from jobs.cli.submit import flink_client, public_variables, run
+from jobs.cluster.client import shell_line
+from jobs.cluster.package import build_package
+from jobs.cluster.rest import FlinkRest
+from jobs.pipeline.config import Deployment
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  meridian summaries submit --config flink-conf/deployments/demo.yaml
+  meridian summaries submit --config demo.yaml --print-only      show the flink command and stop
+  meridian summaries cancel --config demo.yaml
+"""
+)
+def summaries() -> None:
+    """Publish summaries of the aligned readings, by the SQL files of `sql/`."""
+
+
+def summaries_job(deployment: Deployment) -> str:
+    return f"{job_name(deployment)}-summaries"
+
+
+@summaries.command()
+@deployment_option
+def topics(config_file: Path) -> None:
+    """Create the missing topics of the summaries and of the reference data."""
+    created = [state.spec.name for state in _create(read_deployment(config_file)) if state.created]
+    success(f"created {', '.join(created)}" if created else "all topics exist")
+
+
+@summaries.command()
+@deployment_option
+@click.option("--from-savepoint", metavar="PATH", help="Start from a savepoint of the same SQL files.")
+@click.option("--print-only", is_flag=True, help="Print the command, but do not run it.")
+@click.option("--json", "as_json", is_flag=True, help="Print job id and command as JSON.")
+def submit(config_file: Path, from_savepoint: str | None, print_only: bool, as_json: bool) -> None:
+    """Submit all inserts of `sql/` as one job; without a savepoint it summarises the aligned topic from its start.
+
+    Summaries are upserts: summarising again writes the same rows over the old ones.
+    """
+    deployment = read_deployment(config_file)
+    endpoints = load_endpoints()
+    client, rest = flink_client(endpoints), FlinkRest(endpoints.rest_url)
+    package = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES)
+    command = [
+        str(client.home / "bin" / "flink"), "run", "--detached",
+        *(["-s", from_savepoint] if from_savepoint else []),
+        "--parallelism", str(deployment.parallelism),
+        "--python", str(PROJECT_ROOT / "jobs" / "summarise_sql.py"),
+        "--pyFiles", str(package.code),
+        "--config", str(package.deployment_file),
+        "--sql", str(PROJECT_ROOT / "sql"),
+    ]  # fmt: skip
+    if not as_json:
+        info(f"+ {shell_line(command, client.needs(public_variables(config_file)))}")
+    job_id = None
+    if not print_only:
+        name = summaries_job(deployment)
+        running = ask(lambda: rest.running(name), "start the stack with `meridian up`")
+        if running is not None:
+            raise CliError(
+                f"{name} runs already as job {running.id}", EXIT_USAGE, "end it with `meridian summaries cancel`"
+            )
+        _create(deployment)
+        job_id = run(client, command)
+        success(f"submitted {name} as job {job_id}; web interface: {endpoints.rest_url}")
+    if as_json:
+        print_json({"job_id": job_id, "command": command})
+
+
+@summaries.command()
+@deployment_option
+def cancel(config_file: Path) -> None:
+    """End the running summaries job; what it has published stays."""
+    name = summaries_job(read_deployment(config_file))
+    rest = FlinkRest(load_endpoints().rest_url)
+    job = ask(lambda: rest.running(name))
+    if job is None:
+        raise CliError(f"{name} is not running", EXIT_USAGE)
+    ask(lambda: rest.cancel(job.id))
+    ask(lambda: rest.wait(lambda: rest.running(name) is None, 60, f"end of job {job.id}"))
+    success(f"cancelled {name} ({job.id})")
+
+
+def _create(deployment: Deployment) -> list[TopicState]:
+    try:
+        states = create_topics(deployment, specs=summary_topic_specs(deployment))
+    except TopicProblem as problem:
+        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
+    for state in states:
+        for difference in state.differences:
+            warn(f"{state.spec.name}: {difference}")
+    return states
