@@ -107,3 +107,29 @@ bootstrap() {
     bootstrap_jars
     exec 9>&-
 }
+
+# Mosquitto for `meridian up --mqtt`. The Debian package is unpacked into .meridian and not installed: that needs no root,
+# starts no service and leaves the system as it is.
+bootstrap_mosquitto() {
+    local target="$ROOT/.meridian/mosquitto" work
+    [[ -x "$target/mosquitto" ]] && return
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin" command -v "${MERIDIAN_MOSQUITTO:-mosquitto}" >/dev/null && return
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null \
+        || die "Mosquitto not found" "install it by your system's package manager, or set MERIDIAN_MOSQUITTO to its path"
+    say "fetching the Debian package of Mosquitto …"
+    work="$(mktemp -d)"
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$target"
+    local apt=(apt-get -q -o Debug::NoLocking=1 -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache"
+        -o "APT::Sandbox::User=$(id -un)")
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends --download-only mosquitto; } \
+        >"$work/log" 2>&1 || { tail -3 "$work/log" >&2; rm -rf "$work"; die "apt-get could not fetch mosquitto" \
+        "install it as root: apt-get install mosquitto"; }
+    local package
+    for package in "$work"/cache/archives/*.deb; do dpkg-deb -x "$package" "$target"; done
+    rm -rf "$work"
+    local libraries=("$target"/usr/lib/*-linux-*/)
+    printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
+        "${libraries[0]}" "$target/usr/sbin/mosquitto" >"$target/mosquitto"
+    chmod +x "$target/mosquitto"
+    "$target/mosquitto" -h >/dev/null 2>&1 || [[ $? -eq 3 || $? -eq 1 ]] || die "the unpacked Mosquitto does not run"
+}

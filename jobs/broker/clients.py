@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from jobs.pipeline.config import Deployment
+from jobs.pipeline.config import Deployment, Kafka
 
 LARGEST_MESSAGE_BYTES = 20 * 1024 * 1024
 
@@ -26,8 +26,11 @@ _JAAS_ENTRY = re.compile(r'(username|password)\s*=\s*"((?:[^"\\]|\\.)*)"')
 
 
 def client_settings(deployment: Deployment) -> dict[str, Any]:
+    return kafka_settings(deployment.kafka)
+
+
+def kafka_settings(kafka: Kafka) -> dict[str, Any]:
     """Translate the Kafka section; Java properties that librdkafka does not share are left out."""
-    kafka = deployment.kafka
     settings: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "log_level": 3,

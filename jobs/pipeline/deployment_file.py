@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from jobs.pipeline.config import Deployment
 from udfs.align import Aligner
@@ -23,8 +23,15 @@ class InvalidDeployment(ValueError):  # noqa: N818
     """Each line names the key, the value and what is allowed."""
 
 
-def load_deployment(path: Path, environment: Mapping[str, str] = os.environ) -> Deployment:
-    """Read, interpolate and validate a deployment file.
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_model(path: Path, model: type[Model], environment: Mapping[str, str], known_keys: str) -> Model:
+    """Read, interpolate and validate a YAML file of any kind.
+
+    Parameters
+    ----------
+    known_keys : where a person finds which keys there are.
 
     Raises
     ------
@@ -38,13 +45,23 @@ def load_deployment(path: Path, environment: Mapping[str, str] = os.environ) -> 
         raise InvalidDeployment(f"{path}: not YAML: {error}") from None
     if not isinstance(document, dict):
         raise InvalidDeployment(f"{path}: a mapping of keys is expected at the top level")
-    interpolated = _interpolate(document, environment, path)
     try:
-        deployment = Deployment.model_validate(interpolated)
-        Aligner(deployment.rules(path.parent), deployment.topics.raw.name)  # what the workers will build, built here
+        return model.model_validate(_interpolate(document, environment, path))
     except ValidationError as error:
-        lines = [_line(path, e, document) for e in error.errors(include_url=False)]
+        lines = [_line(path, e, document, known_keys) for e in error.errors(include_url=False)]
         raise InvalidDeployment("\n".join(lines)) from None
+
+
+def load_deployment(path: Path, environment: Mapping[str, str] = os.environ) -> Deployment:
+    """Read a deployment file, and build from it what the workers will build.
+
+    Raises
+    ------
+    InvalidDeployment : as `load_model`, or the workers could not use it.
+    """
+    deployment = load_model(path, Deployment, environment, "`meridian config schema`")
+    try:
+        Aligner(deployment.rules(path.parent), deployment.topics.raw.name)
     except OSError as error:
         raise InvalidDeployment(f"{path}: avro.schemas: {error.filename}: {error.strerror}") from None
     except (ValueError, Rejected) as error:
@@ -69,12 +86,12 @@ def _mentioned(value: Any) -> set[str]:
     return {match[1] for match in _VARIABLE.finditer(value)} if isinstance(value, str) else set()
 
 
-def _line(path: Path, error: Any, document: Any) -> str:
+def _line(path: Path, error: Any, document: Any, known_keys: str) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "(top level)"
     given = _as_written(document, error["loc"], error.get("input"))
     shown = "" if isinstance(given, dict | list) or error["type"] == "missing" else f" = {given!r}"
     if error["type"] == "extra_forbidden":
-        return f"{path}: {key}{shown}: unknown key; `meridian config schema` lists the known ones"
+        return f"{path}: {key}{shown}: unknown key; {known_keys} lists the known ones"
     return f"{path}: {key}{shown}: {error['msg'].removeprefix('Value error, ')}"
 
 

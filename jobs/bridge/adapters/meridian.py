@@ -23,6 +23,7 @@ from jobs.bridge.stations import StationOptions, unknown_station
 
 MAX_DEPTH = 32  # the job refuses more
 
+_CONTAINERS = (dict, list)  # `dict | list` would be made anew for each child
 _FROM_CONTEXT = ("sensor_id", "region", "metric", "unit")
 
 
@@ -113,7 +114,7 @@ def _is_deeper(value: Any, depth: int) -> bool:
             child
             for parent in level
             for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
+            if isinstance(child, _CONTAINERS)
         ]
         if not level:
             return False

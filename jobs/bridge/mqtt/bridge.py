@@ -1,0 +1,219 @@
+"""The MQTT bridge's loop: receive, hand to the outbox, acknowledge what is safe.
+
+There is one thread. paho runs in it (its loop functions are called from here), librdkafka's delivery callbacks run in
+it (they come from `Outbox.turn`), and so does the spool. An acknowledgement therefore never races with a
+reconnection: a message id belongs to the connection it came by, and what that connection has not acknowledged comes
+again by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from jobs.bridge.journal import Journal
+from jobs.bridge.mqtt.config import MqttBridge
+from jobs.bridge.mqtt.connection import Connection
+from jobs.bridge.mqtt.intake import Intake
+from jobs.bridge.mqtt.publish import Publish
+from jobs.bridge.outbox import Outbox, Receipt
+from jobs.bridge.producer import BridgeProducer
+from jobs.bridge.spool import Spool
+
+_BATCH: Final = 500  # messages between two looks at Kafka's answers
+_BUSY_WAIT_S: Final = 0.003
+_IDLE_WAIT_S: Final = 0.25
+_TEND_EVERY_S: Final = 0.5
+
+
+class _Unacknowledged(Receipt):
+    """A message of the current connection that the broker still holds for us."""
+
+    __slots__ = ("mid", "qos")
+
+    def __init__(self, mid: int, qos: int) -> None:
+        super().__init__()
+        self.mid = mid
+        self.qos = qos
+
+
+class Bridge:
+    """Carries messages from one broker session to Kafka until `stop` is called.
+
+    Parameters
+    ----------
+    config, folder
+        The configuration and where it is.
+    raw_topic
+        Of the deployment.
+    producer, spool
+        Which the bridge closes at its end.
+    """
+
+    def __init__(
+        self,
+        config: MqttBridge,
+        folder: Path,
+        raw_topic: str,
+        producer: BridgeProducer,
+        spool: Spool,
+        journal: Journal,
+    ) -> None:
+        self._config, self._producer, self._spool, self._journal = config, producer, spool, journal
+        self._intake = Intake(config, raw_topic)
+        self._outbox = Outbox(
+            producer,
+            spool,
+            max_in_flight=config.in_flight.records,
+            max_in_flight_bytes=config.in_flight.size,
+            spool_after_s=config.spool.after / 1000,
+        )
+        self._connection = Connection(config, folder, journal, self._received, self._lost)
+        self._unacknowledged: deque[_Unacknowledged] = deque()  # in the order of arrival
+        self._messages = self._acknowledged = self._come_again = 0
+        self._is_stopping = False
+        self._was_spooling = False
+        self._is_paused = False
+        self._tend_at_s = self._report_at_s = 0.0
+        self._process = psutil.Process(os.getpid())
+
+    def stop(self) -> None:
+        """Ask `run` to end; may be called by a signal handler."""
+        self._is_stopping = True
+
+    def run(self, on_tend: Callable[[float], None] = lambda now_s: None) -> None:
+        """Work until stopped, then leave everything safe: nothing is acknowledged that is not, nothing safe is not.
+
+        Raises
+        ------
+        RefusedByBroker, ProducerFailed
+        """
+        self._journal.event("started", spooled=len(self._spool), source=self._config.source)
+        try:
+            while not self._is_stopping:
+                self._wait()
+                self._receive()
+                self._settle()
+                now_s = time.monotonic()
+                if now_s >= self._tend_at_s:
+                    self._tend_at_s = now_s + _TEND_EVERY_S
+                    self._tend(now_s)
+                    on_tend(now_s)
+        finally:
+            self._finish()
+
+    # --- one round ---
+
+    def _wait(self) -> None:
+        timeout_s = _BUSY_WAIT_S if self._producer.in_flight else _IDLE_WAIT_S
+        sock = self._connection.socket
+        if sock is None:
+            time.sleep(min(timeout_s, 0.05))
+            return
+        reading = self._outbox.has_room()
+        if reading and sock.pending():
+            return
+        select.select([sock] if reading else [], [sock] if sock.has_unsent else [], [], timeout_s)
+
+    def _receive(self) -> None:
+        client, outbox = self._connection.client, self._outbox
+        for _ in range(_BATCH):
+            sock = client.buffered
+            if sock is None or not outbox.has_room():
+                return
+            client.loop_read()  # one packet at most
+            if not sock.pending():
+                return
+
+    def _received(self, message: Publish) -> None:
+        self._messages += 1
+        if message.is_repeat:
+            self._come_again += 1
+        receipt = _Unacknowledged(message.mid, message.qos)
+        for topic, record in self._intake.records(message, time.time_ns() // 1_000_000):
+            self._outbox.put(topic, record, receipt)
+        if message.qos:
+            self._unacknowledged.append(receipt)
+
+    def _settle(self) -> None:
+        """Acknowledge what has become safe, in the order of arrival (MQTT 5.0, 4.6)."""
+        self._outbox.turn()
+        waiting = self._unacknowledged
+        while waiting and not waiting[0].unsafe:
+            receipt = waiting.popleft()
+            self._connection.client.acknowledge(receipt.mid, receipt.qos)
+            self._acknowledged += 1
+        self._connection.flush()
+
+    def _lost(self) -> None:
+        self._unacknowledged.clear()
+
+    # --- now and then ---
+
+    def _tend(self, now_s: float) -> None:
+        self._pause_or_resume()
+        if not self._is_paused:
+            self._connection.tend(now_s)
+        if self._outbox.is_spooling != self._was_spooling:
+            self._was_spooling = self._outbox.is_spooling
+            why = self._outbox.last_error or self._producer.last_error
+            self._journal.event("spooling" if self._was_spooling else "caught_up", why=why, spooled=len(self._spool))
+        if now_s >= self._report_at_s:
+            if self._report_at_s:
+                self._report("counters")
+            self._report_at_s = now_s + self._config.report_every / 1000
+
+    def _pause_or_resume(self) -> None:
+        """With a full spool, leave the broker: it queues, or gives a shared subscription's messages to others."""
+        if self._outbox.is_full and not self._is_paused:
+            self._is_paused = True
+            self._journal.event("paused", why="the spool is full", spool_bytes=self._spool.bytes_used)
+            self._connection.leave()
+        elif self._is_paused and self._outbox.has_room():
+            self._is_paused = False
+            self._journal.event("resumed", spool_bytes=self._spool.bytes_used)
+
+    def _report(self, event: str) -> None:
+        outbox = asdict(self._outbox.counters)
+        self._journal.event(
+            event,
+            received=self._messages,
+            come_again=self._come_again,
+            acknowledged=self._acknowledged,
+            unacknowledged=len(self._unacknowledged),
+            **self._intake.counters,
+            refused=dict(self._intake.refused),
+            passed_over=self._intake.passed_over,
+            **outbox,
+            dropped=outbox["damaged_on_disk"],
+            in_flight=self._producer.in_flight,
+            spool_records=len(self._spool),
+            spool_bytes=self._spool.bytes_used,
+            connected=self._connection.is_ready,
+            connections=self._connection.connections,
+            kafka_error=self._producer.last_error if self._outbox.is_spooling else None,
+            rss_bytes=self._process.memory_info().rss,
+        )
+
+    def _finish(self) -> None:
+        """Wait for Kafka as long as the configuration allows, spool the rest, acknowledge, leave."""
+        deadline_s = time.monotonic() + self._config.stop_within / 1000
+        try:
+            while self._producer.in_flight and not self._outbox.is_spooling and time.monotonic() < deadline_s:
+                self._producer.poll(0.05)
+                self._settle()
+            self._outbox.secure()
+            self._settle()
+        finally:
+            self._outbox.settle()
+            self._connection.leave()
+            self._report("stopped")
+            self._spool.close()

@@ -1,0 +1,86 @@
+"""Puts the endpoint together and serves it until the process is told to end."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from jobs.bridge.journal import Journal
+from jobs.bridge.rest.config import PushBridge
+from jobs.bridge.rest.push.app import Authenticate, PushApp
+from jobs.bridge.rest.push.sender import PushSender
+from jobs.bridge.rest.push.tokens import TokenFile
+from jobs.pipeline.config import Kafka
+
+
+def serve(config: PushBridge, folder: Path, kafka: Kafka, raw_topic: str, journal: Journal) -> None:
+    """Serve until SIGTERM or SIGINT; requests that were received get their answer first.
+
+    Raises
+    ------
+    BadTokens : the file of tokens cannot be used.
+    OSError : the address is taken, or a certificate cannot be read.
+    """
+    sender = PushSender(config, kafka, raw_topic, journal)
+    push = PushApp(config, sender, _authenticate(config, folder, journal))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        sender.start()
+        try:
+            yield
+        finally:
+            sender.stop()
+
+    listen, limits = config.listen, config.limits
+    server_config = uvicorn.Config(
+        push.asgi(lifespan=lifespan),
+        host=listen.host,
+        port=listen.port,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        ssl_certfile=listen.certificate and folder / listen.certificate,
+        ssl_keyfile=str(folder / listen.key) if listen.key else None,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=limits.ack_timeout // 1000 + 5,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+    )
+    server_config.load()
+    server = uvicorn.Server(server_config)
+    _spare_the_collector()
+    # uvicorn passes the signal on to who had it before, once everything has ended: that is an end as wished for.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    with server_config.bind_socket() as listener:
+        # Accepted connections inherit it; asyncio sets it only on sockets that it made itself.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host, port = listener.getsockname()[:2]
+        journal.event("listening", host=host, port=port, feeds=[feed.name for feed in config.feeds])
+        server.run(sockets=[listener])
+    journal.event("ended", readings=push.readings, unreadable=push.unreadable)
+
+
+def _authenticate(config: PushBridge, folder: Path, journal: Journal) -> Authenticate:
+    if config.auth.file is None:
+        return lambda _header: "anyone"
+    tokens = TokenFile(folder / config.auth.file, lambda problem: journal.event("tokens_unusable", problem=problem))
+    return tokens.client
+
+
+def _spare_the_collector() -> None:
+    """Readings and records hold no cycles, and a batch makes hundreds of thousands of objects that it would look at."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)

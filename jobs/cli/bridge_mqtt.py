@@ -1,0 +1,115 @@
+"""`meridian bridge mqtt`: one broker session into the raw topic."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from jobs.bridge.journal import Journal
+from jobs.bridge.mqtt.bridge import Bridge
+from jobs.bridge.mqtt.config import MqttBridge
+from jobs.bridge.mqtt.connection import RefusedByBroker
+from jobs.bridge.producer import BridgeProducer, ProducerFailed
+from jobs.bridge.spool import Spool, SpoolUnusable
+from jobs.broker.clients import make_admin
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, success
+from jobs.cli.deployment import read_deployment
+from jobs.pipeline.config import Deployment
+from jobs.pipeline.deployment_file import InvalidDeployment, load_model
+
+_LOOK_FOR_TOPICS_EVERY_S = 5.0
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  meridian bridge mqtt --config flink-conf/bridges/mqtt.yaml --check
+  meridian bridge mqtt --config flink-conf/bridges/mqtt.yaml 2>bridge.jsonl
+
+\b
+Exit codes: 0 ended by SIGTERM or Ctrl-C, with everything safe; 1 Kafka's client failed (start it again);
+2 wrong configuration; 3 the broker refuses, or a topic is missing.
+"""
+)
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Bridge file, such as flink-conf/bridges/mqtt.yaml.",
+)
+@click.option("--check", is_flag=True, help="Only say whether the file is right.")
+def mqtt(config_file: Path, check: bool) -> None:
+    """Carry MQTT messages into the raw topic; each is acknowledged once Kafka or the spool's disk has it.
+
+    Says what it does as JSON lines on stderr. Runs until SIGTERM or Ctrl-C.
+    """
+    config, deployment = _read(config_file)
+    if check:
+        success(f"{config_file}: bridge {config.name!r}, {len(config.subscriptions)} subscriptions")
+        return
+    folder = config_file.parent
+    try:
+        spool = Spool(folder / os.path.expanduser(config.spool.folder), config.spool.max_size)
+    except SpoolUnusable as unusable:
+        raise CliError(f"spool: {unusable}", EXIT_ENVIRONMENT, "give each bridge a folder of its own") from None
+    producer = BridgeProducer(deployment.kafka, config.client_id)
+    raw_topic = deployment.topics.raw.name
+    try:
+        bridge = Bridge(config, folder, raw_topic, producer, spool, Journal(config.name))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: bridge.stop())
+        bridge.run(on_tend=_topic_check(config, deployment, producer))
+    except RefusedByBroker as refused:
+        raise CliError(str(refused), EXIT_ENVIRONMENT, "see docs/bridges.md, and the broker's log") from None
+    except ProducerFailed as failed:
+        raise CliError(
+            f"Kafka's client failed: {failed}", EXIT_FAILED, "start the bridge again: nothing is lost"
+        ) from None
+
+
+def _read(config_file: Path) -> tuple[MqttBridge, Deployment]:
+    try:
+        config = load_model(config_file, MqttBridge, os.environ, "docs/bridges.md")
+    except InvalidDeployment as invalid:
+        raise CliError(str(invalid), EXIT_USAGE) from None
+    return config, read_deployment(config_file.parent / os.path.expanduser(config.deployment))
+
+
+def _topic_check(config: MqttBridge, deployment: Deployment, producer: BridgeProducer) -> Callable[[float], None]:
+    """Look for the topics until a broker has answered: a bridge starts, and spools, without Kafka too."""
+    next_s: float | None = 0.0
+
+    def check(now_s: float) -> None:
+        nonlocal next_s
+        if next_s is None or now_s < next_s:
+            return
+        next_s = now_s + _LOOK_FOR_TOPICS_EVERY_S
+        topics = producer.topics(timeout_s=0.2)
+        if topics is None:
+            return
+        next_s = None
+        if deployment.topics.raw.name not in topics:
+            raise CliError(
+                f"there is no topic {deployment.topics.raw.name}",
+                EXIT_ENVIRONMENT,
+                f"meridian topics create --config {config.deployment}",
+            )
+        if config.has_status and config.status_topic not in topics:
+            _create_status_topic(make_admin(deployment), config.status_topic, deployment.topics.raw.replication)
+
+    return check
+
+
+def _create_status_topic(admin: AdminClient, name: str, replication: int) -> None:
+    wanted = NewTopic(name, 1, replication, config={"cleanup.policy": "compact"})
+    try:
+        admin.create_topics([wanted])[name].result(10)
+    except KafkaException as error:
+        raise CliError(f"cannot create the topic {name}: {error.args[0].str()}", EXIT_ENVIRONMENT) from None
