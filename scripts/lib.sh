@@ -119,7 +119,7 @@ bootstrap_mosquitto() {
     say "fetching the Debian package of Mosquitto …"
     work="$(mktemp -d)"
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$target"
-    local apt=(apt-get -q -o Debug::NoLocking=1 -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache"
+    local apt=(timeout 180 apt-get -q -o Debug::NoLocking=1 -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache"
         -o "APT::Sandbox::User=$(id -un)")
     { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends --download-only mosquitto; } \
         >"$work/log" 2>&1 || { tail -3 "$work/log" >&2; rm -rf "$work"; die "apt-get could not fetch mosquitto" \

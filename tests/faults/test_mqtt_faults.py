@@ -19,13 +19,15 @@ import yaml
 
 from tests.integration.support import Stack, create_topic, members, wait_for, write_deployment
 from tests.support.certificates import make_certificates
-from tests.support.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, numbers_in, reading, write_bridge
 
 OUTAGE_S = float(os.environ.get("MERIDIAN_OUTAGE_S", "20"))
 RATE = 500  # messages a second during an outage
 MEMORY_LIMIT = 400 * 1024 * 1024
 """The bridge's resident memory starts at about 120 MB (PROJ, pint and librdkafka included)."""
+
+pytestmark = needs_mosquitto
 
 
 class Scene:

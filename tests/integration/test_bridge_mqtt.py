@@ -15,8 +15,10 @@ import yaml
 
 from tests.integration.support import Stack, create_topic, wait_for, write_deployment
 from tests.support.certificates import make_certificates
-from tests.support.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, consume, numbers_in, reading, write_bridge
+
+pytestmark = needs_mosquitto
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,22 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from jobs.cli.local.mosquitto import mosquitto_command
+import pytest
+
+from jobs.cli.console import CliError
+from jobs.cli.local.mosquitto import find_mosquitto, mosquitto_command
 from jobs.cli.local.ports import HOST, first_free
+
+
+def _is_missing() -> bool:
+    try:
+        find_mosquitto()
+    except CliError:
+        return True
+    return False
+
+
+needs_mosquitto = pytest.mark.skipif(_is_missing(), reason="no Mosquitto; `scripts/bootstrap --mqtt` brings it")
 
 
 class Mosquitto:
