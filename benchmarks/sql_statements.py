@@ -4,9 +4,10 @@
 
 What was tried, on two cores with ten to twenty other processes, in CPU seconds per million of 3 M readings (as it is,
 the statement gave 6.3 and 7.4 in a row, so smaller differences are none): one-phase aggregation 8.3, heap instead of
-RocksDB state 7.2, the JSON reader that builds a tree 6.2, larger fetches without checksums 5.8. So the planner's defaults
-stay: two-phase window aggregation, which touches state once per key and flush, and the reader that skips what the table
-does not name. Mini-batches do not concern window table functions; object reuse and Arrow batches are the cluster's.
+RocksDB state 7.2, the JSON reader that builds a tree 6.2, larger fetches without checksums 5.8. So the planner's
+defaults stay: two-phase window aggregation, which touches state once per key and flush, and the reader that skips
+what the table does not name. Mini-batches do not concern window table functions; object reuse and Arrow batches are
+the cluster's.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from jobs.cli.console import info
     epilog="""\b
 Examples:
   meridian bench backlog --hours 0.1     a tenth of it: 3,600,000 readings
-  meridian bench backlog --plots         the whole: 36,000,000 readings, about 15 GB of disk
+  meridian bench backlog --plots         the whole: 36,000,000 readings
 """
 )
 @click.option("--sensors", default=10_000, show_default=True, type=click.IntRange(min=1), help="One reading a second.")
