@@ -133,7 +133,7 @@ def _open_client(endpoints: Endpoints, script: str, code: Path) -> int:
         )
     info("tables: SHOW TABLES; views: SHOW VIEWS; functions: SHOW USER FUNCTIONS; leave with QUIT")
     with _files([script]) as (init,):
-        command = [str(flink_home() / "bin" / "sql-client.sh"), "-i", str(init), "-pyfs", str(code)]
+        command = [str(flink_home() / "bin" / "sql-client.sh"), "-i", init.as_uri(), "-pyfs", str(code)]
         return subprocess.run(command, env=environment, check=False).returncode
 
 

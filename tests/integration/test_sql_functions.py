@@ -44,7 +44,7 @@ def run_client(stack: Stack, folder: Path, statements: str) -> str:
     """What the client prints; its exit code is 0 whatever happens."""
     script = folder / "script.sql"
     script.write_text(TABLE.format(brokers=stack.bootstrap_servers) + statements)
-    client = [str(flink_home() / "bin" / "sql-client.sh"), "-i", str(FUNCTIONS), "-f", str(script)]
+    client = [str(flink_home() / "bin" / "sql-client.sh"), "-i", FUNCTIONS.as_uri(), "-f", script.as_uri()]
     environment = flink_client_env(load_endpoints())
     done = subprocess.run(client, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.stdout
