@@ -179,11 +179,12 @@ def sql_run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 unique.update(json.loads(r.value or b"")["event_id"] for r in records)
                 wait_for(lambda: written(stack, f"{NAME}.aligned") >= len(unique), 90, "readings are aligned")
 
-            produce(stack, f"{NAME}.raw", [envelope("broken", START, unit="furlong")])  # refused
             send(days_phase())
             for phase in peer_phases():
                 send(phase[:-1])
                 send(phase[-1:])
+            # Refused; its time is fine, and so moves the watermark: it must not come before older readings.
+            produce(stack, f"{NAME}.raw", [envelope("broken", START, unit="furlong")])
             send([reading("pacemaker", START + 10 * DAY, 0.0)])
             wait_for(lambda: is_complete(stack, own), 150, "all but the last reading are summarised or late")
             assert failures(stack, job_id) == failures(stack, submitted) == []
