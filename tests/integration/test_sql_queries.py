@@ -67,7 +67,9 @@ def test_each_late_reading_is_explained(answers: dict[str, list[dict[str, Any]]]
 
 
 def test_refused_readings_are_listed_by_reason(answers: dict[str, list[dict[str, Any]]]) -> None:
-    assert [(row["reason"], row["readings"]) for row in answers["06_refused_readings.sql"]] == [("unknown_unit", 1)]
+    assert [(row["reason"], row["readings"]) for row in answers["06_refused_readings.sql"]] == [
+        ("incompatible_unit", 1)
+    ]
 
 
 def test_days_of_unusual_length_have_their_hours(answers: dict[str, list[dict[str, Any]]]) -> None:

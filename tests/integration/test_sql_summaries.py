@@ -116,6 +116,9 @@ def test_exceedances_are_counted_against_the_limit(sql_run: SqlRun) -> None:
         if row["key"] in ZONES:
             assert row["limit_value"] == 10.55
             assert row["exceedances"] == (row["count"] if row["min"] > 10.55 else 0)
+        elif row["metric"] == "pm2_5":
+            assert row["limit_value"] == 15.0
+            assert row["min"] > 15.0 and row["exceedances"] == row["count"]
         elif row["metric"] != "air_temperature":
             assert row["limit_value"] is None and row["exceedances"] is None
 
