@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from jobs.bridge.feed import UnknownAdapter, make_adapter
+from jobs.bridge.loopback import is_loopback
 from jobs.bridge.mqtt.template import TopicTemplate
 from jobs.bridge.spatial_key import KeyRule
 from jobs.bridge.spool import parse_size
@@ -67,18 +67,9 @@ class Broker(Section):
             raise ValueError("password: either it or password_file")
         if (self.password or self.password_file) and self.username is None:
             raise ValueError("username: a password needs one")
-        if self.username is not None and self.tls is None and not self.is_loopback:
+        if self.username is not None and self.tls is None and not is_loopback(self.host):
             raise ValueError("tls: a password would be readable on the way")
         return self
-
-    @property
-    def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
 
 class Subscription(Section):

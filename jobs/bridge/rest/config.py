@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import string
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from jobs.bridge.envelope import MAX_VALUE_BYTES
 from jobs.bridge.feed import UnknownAdapter, make_adapter
+from jobs.bridge.loopback import is_loopback
 from jobs.bridge.rest.pages import URL_TOKENS, NoPages, Pagination
 from jobs.bridge.rest.span import SpanRule
 from jobs.bridge.spatial_key import KeyRule
@@ -214,19 +214,10 @@ class Listen(Section):
     def _is_private(self) -> Listen:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together")
-        if not self.is_loopback and self.certificate is None and not self.behind_tls_proxy:
+        if not is_loopback(self.host) and self.certificate is None and not self.behind_tls_proxy:
             raise ValueError("host: bearer tokens would be readable on the way; give certificate and key, "
                              "or say behind_tls_proxy: true")  # fmt: skip
         return self
-
-    @property
-    def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
 
 class Auth(Section):
@@ -292,7 +283,7 @@ class PushBridge(Section):
         names = [feed.name for feed in self.feeds]
         if len(set(names)) < len(names):
             raise ValueError("feeds: each name once")
-        if self.auth.kind == "none" and not self.listen.is_loopback:
+        if self.auth.kind == "none" and not is_loopback(self.listen.host):
             raise ValueError("auth: kind none is for loopback only")
         return self
 
