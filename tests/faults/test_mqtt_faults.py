@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from tests.integration.support import Stack, create_topic, members, wait_for, wr
 from tests.support.certificates import make_certificates
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, numbers_in, reading, write_bridge
+from tests.support.outages import kafka_away
 
 OUTAGE_S = float(os.environ.get("MERIDIAN_OUTAGE_S", "20"))
 RATE = 500  # messages a second during an outage
@@ -81,25 +81,6 @@ def steadily(duration_s: float, first: int = 0) -> Iterator[tuple[int, tuple[str
     for number in range(int(duration_s * RATE)):
         time.sleep(max(0.0, begin + number / RATE - time.monotonic()))
         yield first + number, reading(first + number)
-
-
-@contextmanager
-def kafka_away(stack: Stack) -> Iterator[None]:
-    """Kill the broker, and whatever the supervisor starts in its place, until the end of the block."""
-    over = threading.Event()
-
-    def keep_killing() -> None:
-        while not over.wait(0.2):
-            for process in members(stack, "kafka.Kafka"):
-                process.kill()
-
-    thread = threading.Thread(target=keep_killing)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def assert_sensors_in_order(numbers: list[int]) -> None:
