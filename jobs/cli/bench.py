@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -14,6 +12,7 @@ from rich.table import Table
 
 from jobs.cli.bench_support import conclude, json_option, need_checkout, out_option, start_stack, write_rows
 from jobs.cli.console import CliError, info
+from jobs.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
     from benchmarks.runner import Variant
@@ -21,10 +20,23 @@ if TYPE_CHECKING:
 _WORKS = ("windows", "whole")
 _STANDARD = ("plain-loop", "meridian")
 _QUICK_RECORDS, _RECORDS = 2_000_000, 4_000_000
-_FURTHER = ("backlog", "bridge", "latency", "scaling", "sql", "state")
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "backlog": (
+        "jobs.cli.bench_backlog:backlog",
+        "Drain an hour of ten thousand sensors.",
+    ),
+    "bridge": ("jobs.cli.bench_bridge:bridge", "The MQTT bridge against a bare subscriber."),
+    "latency": ("jobs.cli.bench_latency:latency", "Latency at fixed rates, by stage."),
+    "scaling": ("jobs.cli.bench_scaling:scaling", "Meridian alone, with one thing changed at a time."),
+    "sql": ("jobs.cli.bench_sql:sql", "SQL summaries over an aligned topic."),
+    "state": ("jobs.cli.bench_state:state", "What state holds and what checkpoints cost."),
+}
 
 
 @click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
     invoke_without_command=True,
     epilog="""\b
 Examples:
@@ -111,8 +123,3 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
             "yes" if row["correct"] else "NO",
         )
     Console().print(table)
-
-
-for _name in _FURTHER:
-    if find_spec(f"jobs.cli.bench_{_name}"):
-        bench.add_command(getattr(importlib.import_module(f"jobs.cli.bench_{_name}"), _name))

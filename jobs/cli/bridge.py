@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from jobs.cli.bridge_adapters import adapters
-from jobs.cli.bridge_check import check
-from jobs.cli.bridge_mqtt import mqtt
-from jobs.cli.bridge_rest import backfill, push, rest
+from jobs.cli.lazy import LazyGroup
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "adapters": ("jobs.cli.bridge_adapters:adapters", "List the adapters, or show what one of them maps."),
+    "check": ("jobs.cli.bridge_check:check", "Show what a sample of a feed becomes."),
+    "mqtt": ("jobs.cli.bridge_mqtt:mqtt", "Carry MQTT messages into the raw topic."),
+    "rest": ("jobs.cli.bridge_rest:rest", "Poll REST feeds into the raw topic."),
+    "backfill": ("jobs.cli.bridge_rest:backfill", "Fetch a range of a feed's past."),
+    "push": ("jobs.cli.bridge_rest:push", "Take readings by HTTP POST."),
+}
 
 
 @click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
     epilog="""\b
 Examples:
   meridian bridge check sample.json --adapter usgs --config my.yaml
-"""
+""",
 )
 def bridge() -> None:
     """Bring MQTT and REST feeds into the raw topic."""
-
-
-bridge.add_command(adapters)
-bridge.add_command(check)
-bridge.add_command(mqtt)
-bridge.add_command(rest)
-bridge.add_command(backfill)
-bridge.add_command(push)

@@ -5,19 +5,17 @@ A command is added by one line in `COMMANDS`. A line whose module is not install
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Final
 
 import click
 
 from jobs.cli.console import EXIT_FAILED, CliError, debug_enabled, enable_debug
+from jobs.cli.lazy import LazyGroup
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    # name: ("module:function", one line for --help, here so that --help imports no command)
     "up": ("jobs.cli.stack:up", "Start the local stack: Kafka broker, Flink JobManager and TaskManagers."),
     "down": ("jobs.cli.stack:down", "Stop the local stack and leave no process behind."),
     "status": ("jobs.cli.stack:status", "Show what runs, where it listens and whether it is well."),
@@ -64,34 +62,6 @@ Environment:
 """
 
 
-def _is_installed(module: str) -> bool:
-    """A command may be listed before its module exists, or be left out of a slimmer package."""
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, (target, _) in COMMANDS.items() if _is_installed(target.partition(":")[0])]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, function = COMMANDS[cmd_name][0].partition(":")
-        if not _is_installed(module):
-            return None
-        command = getattr(importlib.import_module(module), function)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{module}:{function} is not a click command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-
 def _version() -> str:
     try:
         return version("meridian")
@@ -105,7 +75,8 @@ def _set_debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> Non
 
 
 @click.group(
-    cls=_LazyGroup,
+    cls=LazyGroup,
+    table=COMMANDS,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
