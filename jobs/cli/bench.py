@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from jobs.cli.bench_support import conclude, json_option, need_checkout, out_option, start_stack, write_rows
+from jobs.cli.bench_support import (
+    collect,
+    conclude,
+    figures_table,
+    json_option,
+    need_checkout,
+    out_option,
+    start_stack,
+    write_rows,
+)
 from jobs.cli.console import CliError, info
 from jobs.cli.lazy import LazyGroup
 
@@ -84,10 +92,7 @@ def bench(
     for work in works or _WORKS:
         variants = _variants(work, further, peers_python)
         topic = prepare(work, records, bootstrap, sensors, info)  # type: ignore[arg-type]
-        for run in alternate(work, variants, rounds or (1 if quick else 3), bootstrap, topic, info):  # type: ignore[arg-type]
-            runs.append(run)
-            found = "correct" if run.correct else f"WRONG: {run.problems}"
-            info(f"  {run.readings_per_s:,.0f}/s, {run.cpu_s_per_million:.1f} CPU-s per million, {found}")
+        runs += collect(alternate(work, variants, rounds or (1 if quick else 3), bootstrap, topic, info))  # type: ignore[arg-type]
     rows = summarise(runs)
     conclude(rows, write_rows(rows, "bench", out), as_json, _show)
 
@@ -106,11 +111,11 @@ def _variants(work: str, further: tuple[str, ...], peers_python: str | None) -> 
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(title="medians; ratios are to the plain loop of the same work")
-    for name in ("work", "variant"):
-        table.add_column(name, no_wrap=True)
-    for name in ("readings/s", "ratio", "CPU-s/M", "ratio", "peak MB", "correct"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = figures_table(
+        "medians; ratios are to the plain loop of the same work",
+        ("work", "variant"),
+        ("readings/s", "ratio", "CPU-s/M", "ratio", "peak MB", "correct"),
+    )
     for row in rows:
         table.add_row(
             row["work"],

@@ -10,9 +10,16 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from jobs.cli.bench_support import conclude, json_option, need_checkout, out_option, start_stack, write_rows
+from jobs.cli.bench_support import (
+    conclude,
+    figures_table,
+    json_option,
+    need_checkout,
+    out_option,
+    start_stack,
+    write_rows,
+)
 from jobs.cli.console import info
 
 _MESSAGES = 100_000
@@ -58,10 +65,7 @@ def _summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(title="medians")
-    table.add_column("variant", no_wrap=True)
-    for name in ("messages/s", "ratio to bare", "CPU-s/M", "peak MB", "correct"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = figures_table("medians", ("variant",), ("messages/s", "ratio to bare", "CPU-s/M", "peak MB", "correct"))
     for row in rows:
         table.add_row(
             row["variant"],

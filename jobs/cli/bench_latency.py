@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from jobs.cli.bench_support import json_option, need_checkout, out_option, plots_option, write_rows
+from jobs.cli.bench_support import figures_table, json_option, need_checkout, out_option, plots_option, write_rows
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, info, success, warn
 from jobs.cli.local.profiles import PROFILES
 from jobs.cli.stack import Endpoints, load_endpoints
@@ -126,10 +125,11 @@ def _doubts(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="latency in ms; exactly-once is visible when a checkpoint has committed")
-    table.add_column("stage", no_wrap=True)
-    for name in ("p50", "p99", "p99.9", "max"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = figures_table(
+        "latency in ms; exactly-once is visible when a checkpoint has committed",
+        ("stage",),
+        ("p50", "p99", "p99.9", "max"),
+    )
     for row in rows:
         table.add_row(f"[bold]{row['delivery']}, {row['rate']:,}/s, profile {row['profile'] or 'none'}")
         if row["falls_behind"]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from jobs.cli.bench_support import (
     conclude,
+    figures_table,
     json_option,
     need_checkout,
     out_option,
@@ -59,11 +59,11 @@ def scaling(wanted: tuple[str, ...], records: int, out: Path | None, plots: bool
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(title="ratios are to the first point of a series")
-    for name in ("series", "point"):
-        table.add_column(name, no_wrap=True)
-    for name in ("readings/s", "ratio", "CPU-s/M", "ratio", "peak MB", "goal", "correct"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = figures_table(
+        "ratios are to the first point of a series",
+        ("series", "point"),
+        ("readings/s", "ratio", "CPU-s/M", "ratio", "peak MB", "goal", "correct"),
+    )
     for row in rows:
         goal = "" if row["goal"] is None else f"{row['goal']} {'met' if row['meets_goal'] else 'NOT MET'}"
         table.add_row(

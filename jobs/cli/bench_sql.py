@@ -8,9 +8,17 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from jobs.cli.bench_support import conclude, json_option, need_checkout, out_option, start_stack, write_rows
+from jobs.cli.bench_support import (
+    collect,
+    conclude,
+    figures_table,
+    json_option,
+    need_checkout,
+    out_option,
+    start_stack,
+    write_rows,
+)
 from jobs.cli.console import info
 
 _GOALS = {"sql": 1.6, "sql-crs": 0.7}
@@ -40,21 +48,17 @@ def sql(works: tuple[str, ...], records: int, sensors: int, rounds: int, out: Pa
 
     bootstrap = start_stack()
     topic = prepare(records, sensors, bootstrap, info)
-    runs = []
-    for run in alternate(works or tuple(_GOALS), rounds, bootstrap, topic, info):  # type: ignore[arg-type]
-        runs.append(run)
-        found = "correct" if run.correct else f"WRONG: {run.problems}"
-        info(f"  {run.readings_per_s:,.0f}/s, {run.cpu_s_per_million:.1f} CPU-s per million, {found}")
+    runs = collect(alternate(works or tuple(_GOALS), rounds, bootstrap, topic, info))  # type: ignore[arg-type]
     rows = summarise(runs)
     conclude(rows, write_rows(rows, "bench-sql", out), as_json, _show)
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(title="medians; ratios are to the plain loop of the same work")
-    for name in ("work", "variant"):
-        table.add_column(name, no_wrap=True)
-    for name in ("readings/s", "ratio", "goal", "CPU-s/M", "ratio", "peak MB", "correct"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = figures_table(
+        "medians; ratios are to the plain loop of the same work",
+        ("work", "variant"),
+        ("readings/s", "ratio", "goal", "CPU-s/M", "ratio", "peak MB", "correct"),
+    )
     for row in rows:
         table.add_row(
             row["work"],

@@ -11,7 +11,15 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from jobs.cli.bench_support import conclude, json_option, need_checkout, out_option, start_stack, write_rows
+from jobs.cli.bench_support import (
+    conclude,
+    figures_table,
+    json_option,
+    need_checkout,
+    out_option,
+    start_stack,
+    write_rows,
+)
 from jobs.cli.console import EXIT_USAGE, CliError, info
 
 
@@ -39,10 +47,12 @@ def state(readings: int, out: Path | None, as_json: bool) -> None:
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
     *runs, entry = rows
-    table = Table(title="checkpoints: full, and the largest and longest incremental ones", box=SIMPLE)
-    table.add_column("run", no_wrap=True)
-    for name in ("ids", "windows", "MB", "s", "incr. MB", "incr. s", "correct"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = figures_table(
+        "checkpoints: full, and the largest and longest incremental ones",
+        ("run",),
+        ("ids", "windows", "MB", "s", "incr. MB", "incr. s", "correct"),
+        box=SIMPLE,
+    )
     for row in runs:
         table.add_row(
             row["variant"],

@@ -8,15 +8,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.table import Table
 
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, info, success
 from jobs.cli.project import PROJECT_ROOT, STATE_DIR
 from jobs.cli.stack import load_endpoints
+
+if TYPE_CHECKING:
+    from benchmarks.runner import Run
 
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="JSON file to write.  [default: in the state folder]"
@@ -63,3 +67,23 @@ def conclude(
         success(f"written to {path}")
     if not all(row["correct"] for row in rows):
         raise SystemExit(EXIT_FAILED)
+
+
+def figures_table(title: str, names: Sequence[str], figures: Sequence[str], **style: Any) -> Table:
+    """A table whose first columns name things and whose others are right-aligned figures."""
+    table = Table(title=title, **style)
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def collect(runs: Iterable[Run]) -> list[Run]:
+    """Take the runs as they end, each told in a line."""
+    taken = []
+    for run in runs:
+        taken.append(run)
+        found = "correct" if run.correct else f"WRONG: {run.problems}"
+        info(f"  {run.readings_per_s:,.0f}/s, {run.cpu_s_per_million:.1f} CPU-s per million, {found}")
+    return taken
