@@ -18,10 +18,9 @@ from jobs.bridge.mqtt.connection import RefusedByBroker
 from jobs.bridge.producer import BridgeProducer, ProducerFailed
 from jobs.bridge.spool import Spool, SpoolUnusable
 from jobs.broker.clients import make_admin
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, success
-from jobs.cli.deployment import read_deployment
+from jobs.cli.bridge_file import read_bridge
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
 from jobs.pipeline.config import Deployment
-from jobs.pipeline.deployment_file import InvalidDeployment, load_model
 
 _LOOK_FOR_TOPICS_EVERY_S = 5.0
 
@@ -50,7 +49,7 @@ def mqtt(config_file: Path, check: bool) -> None:
 
     Says what it does as JSON lines on stderr. Runs until SIGTERM or Ctrl-C.
     """
-    config, deployment = _read(config_file)
+    config, deployment = read_bridge(config_file, MqttBridge)
     if check:
         success(f"{config_file}: bridge {config.name!r}, {len(config.subscriptions)} subscriptions")
         return
@@ -72,14 +71,6 @@ def mqtt(config_file: Path, check: bool) -> None:
         raise CliError(
             f"Kafka's client failed: {failed}", EXIT_FAILED, "start the bridge again: nothing is lost"
         ) from None
-
-
-def _read(config_file: Path) -> tuple[MqttBridge, Deployment]:
-    try:
-        config = load_model(config_file, MqttBridge, os.environ, "docs/bridges.md")
-    except InvalidDeployment as invalid:
-        raise CliError(str(invalid), EXIT_USAGE) from None
-    return config, read_deployment(config_file.parent / os.path.expanduser(config.deployment))
 
 
 def _topic_check(config: MqttBridge, deployment: Deployment, producer: BridgeProducer) -> Callable[[float], None]:

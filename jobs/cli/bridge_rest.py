@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import click
 from confluent_kafka import KafkaException
-from pydantic import BaseModel
 
 from jobs.bridge.journal import Journal
 from jobs.bridge.rest.config import PushBridge, RestBridge
@@ -19,13 +16,10 @@ from jobs.bridge.rest.run import Run
 from jobs.bridge.rest.span import Span
 from jobs.bridge.rest.writer import Replaced, Stopped
 from jobs.broker.clients import make_admin
+from jobs.cli.bridge_file import read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, print_json, success
-from jobs.cli.deployment import read_deployment
 from jobs.cli.generate import Moment
 from jobs.pipeline.config import Deployment
-from jobs.pipeline.deployment_file import InvalidDeployment, load_model
-
-_Bridge = TypeVar("_Bridge", bound=BaseModel)
 
 _config_option = click.option(
     "--config", "config_file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Bridge file."
@@ -53,7 +47,7 @@ def rest(config_file: Path, check: bool) -> None:
     """
     from jobs.bridge.rest.poller import run_bridge
 
-    config, deployment = _read(config_file, RestBridge)
+    config, deployment = read_bridge(config_file, RestBridge)
     if check:
         success(f"{config_file}: bridge {config.name!r}, {len(config.feeds)} feeds")
         return
@@ -89,7 +83,7 @@ def backfill(config_file: Path, feed_name: str, from_ms: int, to_ms: int, as_jso
     """
     from jobs.bridge.rest.backfill import BackfillFailed, run_backfill
 
-    config, deployment = _read(config_file, RestBridge)
+    config, deployment = read_bridge(config_file, RestBridge)
     feed = next((feed for feed in config.feeds if feed.name == feed_name), None)
     if feed is None:
         known = ", ".join(feed.name for feed in config.feeds)
@@ -136,7 +130,7 @@ def push(config_file: Path, check: bool) -> None:
     from jobs.bridge.rest.push.server import serve
     from jobs.bridge.rest.push.tokens import BadTokens
 
-    config, deployment = _read(config_file, PushBridge)
+    config, deployment = read_bridge(config_file, PushBridge)
     if check:
         success(f"{config_file}: bridge {config.name!r}, {len(config.feeds)} feeds")
         return
@@ -147,14 +141,6 @@ def push(config_file: Path, check: bool) -> None:
         raise CliError(str(problem), EXIT_USAGE, "write one line `name token` for each client") from None
     except OSError as problem:
         raise CliError(str(problem), EXIT_ENVIRONMENT, "give another listen.port, or stop what has it") from None
-
-
-def _read(config_file: Path, kind: type[_Bridge]) -> tuple[_Bridge, Deployment]:
-    try:
-        config = load_model(config_file, kind, os.environ, "docs/bridges.md")
-    except InvalidDeployment as invalid:
-        raise CliError(str(invalid), EXIT_USAGE) from None
-    return config, read_deployment(config_file.parent / os.path.expanduser(config.deployment))  # type: ignore[attr-defined]
 
 
 def _start(config: RestBridge, config_file: Path, deployment: Deployment) -> Run:
