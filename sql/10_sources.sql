@@ -128,45 +128,6 @@ CREATE TABLE windows (
     'value.format' = 'json'
 );
 
--- Dead letters: readings that missed their windows, one for each definition that they missed.
-CREATE TABLE late_events (
-    reason STRING,
-    stage STRING,
-    message STRING,
-    topic STRING,
-    `partition` INT,
-    `offset` BIGINT,
-    append_time_ms BIGINT,
-    key_base64 STRING,
-    headers MAP<STRING, STRING>,
-    payload_base64 STRING,
-    payload_bytes BIGINT,
-    payload_sha256 STRING,
-    truncated BOOLEAN,
-    replayable BOOLEAN,
-    replay_of STRING,
-    job_version STRING,
-    `stream` STRING,
-    definition STRING,
-    window_start_ms BIGINT,
-    window_end_ms BIGINT,
-    missed_windows ARRAY<BIGINT>,
-    watermark_ms BIGINT,
-    event_time_ms BIGINT,
-    lateness_ms BIGINT,
-    allowed_lateness_ms BIGINT,
-    sensor_id STRING,
-    metric STRING,
-    event_id STRING
-) WITH (
-    'connector' = 'kafka',
-    'properties.bootstrap.servers' = '127.0.0.1:9092',
-    'properties.isolation.level' = 'read_committed',
-    'topic' = 'dlq.late_events',
-    'scan.startup.mode' = 'earliest-offset',
-    'value.format' = 'json'
-);
-
 -- Dead letters: readings that were refused.
 CREATE TABLE invalid_events (
     reason STRING,
@@ -193,6 +154,24 @@ CREATE TABLE invalid_events (
     'scan.startup.mode' = 'earliest-offset',
     'value.format' = 'json'
 );
+
+-- Dead letters: readings that missed their windows, one for each definition that they missed.
+CREATE TABLE late_events (
+    `stream` STRING,
+    definition STRING,
+    window_start_ms BIGINT,
+    window_end_ms BIGINT,
+    missed_windows ARRAY<BIGINT>,
+    watermark_ms BIGINT,
+    event_time_ms BIGINT,
+    lateness_ms BIGINT,
+    allowed_lateness_ms BIGINT,
+    sensor_id STRING,
+    metric STRING,
+    event_id STRING
+) WITH (
+    'topic' = 'dlq.late_events'
+) LIKE invalid_events (OVERWRITING OPTIONS);
 
 -- What each duplicate repeats, and which sliding windows a partly late reading missed.
 CREATE TABLE accounting (

@@ -2,7 +2,7 @@
 --
 --     aligned ─> readings ─> judged ─┬─> hourly, sliding                         fired again: revised_summaries
 --                                    ├─> sessions, local_day, day_so_far, areas  fired once:  final_summaries
---                                    └─> what missed its windows                 late_for_revised, late_for_final
+--                                    └─> what missed its windows                 late_letters
 
 -- A reading with what held at its event time: position, zone, watershed, calibration, limit.
 --
@@ -287,7 +287,7 @@ FROM (
 
 -- Dead letters, one for each definition that a reading missed, as the align job writes them. Topic, partition and
 -- offset are those of the raw record; the payload is the reading as it would have been summarised.
-CREATE VIEW late_for_revised AS
+CREATE VIEW late_letters AS
 SELECT
     'late' AS reason, 'window' AS stage,
     CONCAT(
@@ -315,38 +315,7 @@ FROM (
             ROW('hourly', hour_end_ms - 3600000, hour_end_ms, ARRAY[hour_end_ms - 3600000], allowed_lateness_ms),
             ROW('sliding', sliding_end_ms - 3600000, sliding_end_ms, ARRAY[
                 sliding_end_ms - 3600000, sliding_end_ms - 4500000, sliding_end_ms - 5400000, sliding_end_ms - 6300000
-            ], allowed_lateness_ms)
-        ] END AS ends
-        FROM judged
-    ) CROSS JOIN UNNEST(ends) AS missed(definition, window_start_ms, window_end_ms, missed_windows, allowed_ms)
-    WHERE window_end_ms - 1 + allowed_ms <= watermark_ms
-);
-
-CREATE VIEW late_for_final AS
-SELECT
-    'late' AS reason, 'window' AS stage,
-    CONCAT(
-        CAST(watermark_ms - event_time_ms AS STRING), ' ms behind the watermark; ', definition, ' allows ',
-        CAST(allowed_ms AS STRING), ' ms after the window'
-    ) AS message,
-    topic, `partition`, `offset`, append_time_ms,
-    TO_BASE64(CAST(record_key AS STRING)) AS key_base64,
-    CAST(NULL AS MAP<STRING, STRING>) AS headers,
-    TO_BASE64(payload) AS payload_base64, CAST(CHAR_LENGTH(HEX(payload)) / 2 AS BIGINT) AS payload_bytes,
-    SHA256(payload) AS payload_sha256,
-    FALSE AS truncated, FALSE AS replayable, CAST(NULL AS STRING) AS replay_of, '0.1.0' AS job_version,
-    `stream`, definition, window_start_ms, window_end_ms, missed_windows, watermark_ms, event_time_ms,
-    watermark_ms - event_time_ms AS lateness_ms, allowed_ms AS allowed_lateness_ms, sensor_id, metric, event_id
-FROM (
-    SELECT
-        *,
-        JSON_OBJECT(
-            KEY 'event_id' VALUE event_id, KEY 'sensor_id' VALUE sensor_id, KEY 'metric' VALUE metric,
-            KEY 'value' VALUE `value`, KEY 'unit' VALUE unit, KEY 'event_time_ms' VALUE event_time_ms,
-            KEY 'lon_deg' VALUE lon_deg, KEY 'lat_deg' VALUE lat_deg, KEY 'cell' VALUE cell, KEY 'region' VALUE region
-        ) AS payload
-    FROM (
-        SELECT *, CASE WHEN event_time_ms <= watermark_ms THEN ARRAY[
+            ], allowed_lateness_ms),
             ROW('sessions', event_time_ms, session_end_ms, ARRAY[event_time_ms], CAST(0 AS BIGINT)),
             ROW('local_day', local_day_start_ms, local_day_end_ms, ARRAY[local_day_start_ms], CAST(3600000 AS BIGINT)),
             ROW('day_so_far', day_end_ms - 86400000, day_end_ms, ARRAY[day_end_ms - 86400000], CAST(0 AS BIGINT)),

@@ -6,7 +6,7 @@ SET 'pipeline.name' = 'meridian-demo-summaries';
 EXECUTE STATEMENT SET BEGIN
 INSERT INTO summaries_hourly SELECT * FROM revised_summaries WHERE definition = 'hourly';
 INSERT INTO summaries_sliding SELECT * FROM revised_summaries WHERE definition = 'sliding';
-INSERT INTO late_revised SELECT * FROM late_for_revised;
+INSERT INTO late_revised SELECT * FROM late_letters WHERE definition IN ('hourly', 'sliding');
 END;
 
 -- Sessions and window functions fire once: Flink refuses late firings for them.
@@ -18,5 +18,5 @@ INSERT INTO summaries_sessions SELECT * FROM final_summaries WHERE definition = 
 INSERT INTO summaries_local_days SELECT * FROM final_summaries WHERE definition = 'local_day';
 INSERT INTO summaries_day_so_far SELECT * FROM final_summaries WHERE definition = 'day_so_far';
 INSERT INTO summaries_areas SELECT * FROM final_summaries WHERE definition = 'areas';
-INSERT INTO late_final SELECT * FROM late_for_final;
+INSERT INTO late_final SELECT * FROM late_letters WHERE definition NOT IN ('hourly', 'sliding');
 END;
