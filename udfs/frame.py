@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 FRAME_VERSION = 2
@@ -163,6 +164,33 @@ def encode_frame(rows: Sequence[Row], invalid: Sequence[Letter] = ()) -> bytes:
             raw,
             aligned,
             list(invalid),
+        )
+    )
+
+
+def encode_part(readings: Readings, rows: Sequence[int]) -> bytes:
+    """Pack these rows of a frame as a frame of their own, without the starts of their aligned records."""
+
+    def part(column: array[int] | array[float]) -> bytes:
+        return np.frombuffer(column, column.typecode)[rows].tobytes()
+
+    used, station = np.unique(np.frombuffer(readings.station, np.uint32)[rows], return_inverse=True)
+    return pack(
+        Frame(
+            FRAME_VERSION,
+            [readings.stations[i] for i in used],
+            station.astype(np.uint32).tobytes(),
+            [readings.event_id[row] for row in rows],
+            part(readings.event_time_ms),
+            part(readings.value),
+            part(readings.id_digest),
+            part(readings.content_digest),
+            part(readings.partition),
+            part(readings.offset),
+            part(readings.append_time_ms),
+            [readings.raw[row] for row in rows],
+            [b""] * len(rows),
+            [],
         )
     )
 

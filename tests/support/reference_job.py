@@ -15,7 +15,7 @@ from tests.support.shards import DictStore
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord, shard_of
 from udfs.deduplicate import Deduplicator
 from udfs.event_time import normalise_event_time
-from udfs.frame import Readings, decode_frame, encode_frame
+from udfs.frame import Readings, decode_frame, encode_part
 from udfs.outputs import Outputs
 from udfs.reasons import Rejected
 from udfs.rules import Rules
@@ -90,7 +90,7 @@ class ReferenceJob:
             place = getattr(readings.row(row).station, kind)
             by_shard.setdefault(shard_of(place, self._rules.shards), []).append(row)
         for number, group in by_shard.items():
-            part, _ = decode_frame(encode_frame([readings.row(row) for row in group]))
+            part, _ = decode_frame(encode_part(readings, group))
             self._add(self._shard(kind, number), part, range(len(part)))
 
     def _advance(self, watermark_ms: int) -> None:

@@ -13,8 +13,7 @@ from pyflink.datastream.state import MapState, MapStateDescriptor
 from udfs.align import shard_of
 from udfs.deduplicate import Deduplicated, Deduplicator
 from udfs.flink.worker import tune_worker
-from udfs.frame import Letter, Readings, Station, decode_frame, encode_frame
-from udfs.frame import Row as Reading
+from udfs.frame import Letter, Readings, Station, decode_frame, encode_part
 from udfs.metric_names import ALIGNED, COUNTERS, DUPLICATES, INVALID, LATE, REVISIONS, STALE, WINDOW_RESULTS
 from udfs.outputs import Outputs
 from udfs.reasons import Reason
@@ -151,13 +150,13 @@ class DeduplicateAndWindow(_ShardFunction):
         if not self._place_streams:
             return
         shards = [self._place_shards(station) for station in readings.stations]
-        frames: dict[int, list[Reading]] = {}
+        members: dict[int, list[int]] = {}
         for row in rows:
             for shard in shards[readings.station[row]]:
-                frames.setdefault(shard, []).append(readings.row(row)._replace(aligned=b""))
+                members.setdefault(shard, []).append(row)
         tag = place_frames_tag()
-        for shard, members in frames.items():
-            yield tag, Row(shard, encode_frame(members))
+        for shard, rows_of_shard in members.items():
+            yield tag, Row(shard, encode_part(readings, rows_of_shard))
 
     def _place_shards(self, station: Station) -> list[int]:
         """Cells have even shards, regions odd ones."""
