@@ -13,6 +13,7 @@ from benchmarks.workload import Workload
 PREFIX = "bench.scaling"
 _HOUR_MS = 3_600_000
 _PERIOD_MS = 10_000  # of a sensor: so a window's results are shared by as many readings at every number of sensors
+_READINGS_OF_A_SENSOR = 60  # at least: ten minutes, or the windows that the end of input cuts off weigh the most
 _WARM_UP = 0.25  # of a point's records, before the first point: JobManager and TaskManagers compile what jobs share
 _TTL_SENSORS = 100
 _TTL_SPAN_MS = 50 * _HOUR_MS  # of event time: more than the longest TTL
@@ -53,7 +54,10 @@ class Line(NamedTuple):
 def series(records: int) -> tuple[Series, ...]:
     """All series, each point with so many records."""
     base = Workload("whole", records, 0, sensors=1_000, step_ms=_PERIOD_MS)
-    sensors = [Point(f"{n:,} sensors", replace(base, sensors=n)) for n in (1_000, 10_000, 100_000)]
+    sensors = [
+        Point(f"{n:,} sensors", replace(base, sensors=n, count=max(records, n * _READINGS_OF_A_SENSOR)))
+        for n in (1_000, 10_000, 100_000)
+    ]
     # Late readings reach back over two days, so that ids of every age are looked up.
     aged = replace(
         base,

@@ -48,8 +48,13 @@ def test_a_hot_cell_may_cost_rate(rate: float, meets: bool) -> None:
 
 
 def test_the_points_of_a_series_have_the_same_number_of_readings() -> None:
-    for one in series(200_000):
-        assert {point.workload.count for point in one.points} == {200_000}
+    for one in series(6_000_000):
+        assert {point.workload.count for point in one.points} == {6_000_000}
+
+
+def test_a_sensor_has_readings_of_ten_minutes_however_many_sensors_there_are() -> None:
+    for point in series(200_000)[0].points:
+        assert point.workload.count >= 60 * point.workload.sensors
 
 
 def test_bytes_per_entry_are_differences_between_runs() -> None:
