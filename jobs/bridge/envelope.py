@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 import xxhash
 
-from jobs.bridge.feed import Item, Reading, Refusal, Unreadable
+from jobs.bridge.feed import Item, Reading, Refusal, SentReading, Unreadable
 from jobs.bridge.spatial_key import NOWHERE, SpatialKey
 from jobs.bridge.trace import child_traceparent
 from udfs.event_time import EARLIEST_NS, LATEST_NS, MILLISECONDS_BELOW, SECONDS_BELOW, normalise_event_time
@@ -110,7 +110,7 @@ class Enveloper:
         if isinstance(item, Unreadable):
             return self._unreadable(item, received_ms, traceparent, NOWHERE)
         try:
-            value = orjson.dumps(item)
+            value = item.encoded if type(item) is SentReading else orjson.dumps(item)
         except TypeError as error:  # a set, a key that is no text, a lone surrogate, nesting beyond 254
             broken = Unreadable(Refusal.UNEXPECTED_ERROR, f"not JSON: {error}", repr(item).encode(errors="replace"))
             return self._unreadable(broken, received_ms, traceparent, NOWHERE)

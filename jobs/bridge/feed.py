@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Final, NamedTuple, final
@@ -22,6 +22,14 @@ ENTRY_POINT_GROUP: Final = "meridian.adapters"
 
 Reading = dict[str, Any]
 """A reading as JSON fields (see README, "What you send"); `event_time` in epoch ms (ns where it is finer)."""
+
+
+class SentReading(Reading):
+    """A reading that goes on as it came."""
+
+    __slots__ = ("encoded",)
+    encoded: bytes
+    """The JSON that it was read from."""
 
 
 class Refusal(StrEnum):
@@ -124,7 +132,7 @@ class Adapter(ABC):
         return iter(items)
 
     @abstractmethod
-    def read(self, payload: Payload) -> Iterator[Item]:
+    def read(self, payload: Payload) -> Iterable[Item]:
         """Read one payload; raise `Unfit` where nothing more can be made of it."""
 
 

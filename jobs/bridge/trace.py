@@ -7,6 +7,7 @@ import re
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
 _SAMPLED = "01"
+_NOT_ZERO = 1 << 64 | 1
 
 
 def child_traceparent(parent: str | None) -> str:
@@ -23,9 +24,9 @@ def child_traceparent(parent: str | None) -> str:
 
     Source: W3C Trace Context, §3.2 "Traceparent Header".
     """
+    # Not secret, only unique, as the recommendation asks; zero is forbidden, so the last bit of each is set.
+    ids = f"{random.getrandbits(192) | _NOT_ZERO:048x}"
     match = _TRACEPARENT.fullmatch(parent) if parent else None
-    # Not secret, only unique, as the recommendation asks; zero is forbidden and would come once in 2**64.
-    span_id = random.getrandbits(64) or 1
     if match is None:
-        return f"00-{random.getrandbits(128) or 1:032x}-{span_id:016x}-{_SAMPLED}"
-    return f"00-{match[1]}-{span_id:016x}-{match[2]}"
+        return f"00-{ids[:32]}-{ids[32:]}-{_SAMPLED}"
+    return f"00-{match[1]}-{ids[32:]}-{match[2]}"

@@ -12,12 +12,24 @@ Source: README, "What you send".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from jobs.bridge.feed import Adapter, Item, Options, Payload, Reading, Refusal, Unfit, Unreadable, load_json, unreadable
+from jobs.bridge.feed import (
+    Adapter,
+    Item,
+    Options,
+    Payload,
+    Reading,
+    Refusal,
+    SentReading,
+    Unfit,
+    Unreadable,
+    load_json,
+    unreadable,
+)
 from jobs.bridge.fields import as_number
 from jobs.bridge.stations import StationOptions, unknown_station
 
@@ -47,39 +59,42 @@ class Meridian(Adapter):
         self._region = options.region
         self._stations = options.table()
 
-    def read(self, payload: Payload) -> Iterator[Item]:
+    def read(self, payload: Payload) -> Iterable[Item]:
         try:
             document = load_json(payload.body)
         except Unfit:
             lines = payload.body.split(b"\n")
             if sum(1 for line in lines if line.strip()) < 2:
                 raise
-            yield from self._lines(lines, payload)
-            return
+            return self._lines(lines, payload)
         if isinstance(document, list):
-            for part in document:
-                try:
-                    yield self._reading(part, payload)
-                except Unfit as unfit:
-                    yield unreadable(unfit, part, payload)
-        else:
-            yield self._reading(document, payload)
+            return self._parts(document, payload)
+        return (self._reading(document, payload, payload.body),)
+
+    def _parts(self, parts: list[Any], payload: Payload) -> Iterator[Item]:
+        for part in parts:
+            try:
+                yield self._reading(part, payload)
+            except Unfit as unfit:
+                yield unreadable(unfit, part, payload)
 
     def _lines(self, lines: list[bytes], payload: Payload) -> Iterator[Item]:
         for line in lines:
             if line.strip():
                 try:
-                    yield self._reading(load_json(line), payload)
+                    yield self._reading(load_json(line), payload, line)
                 except Unfit as unfit:
                     yield Unreadable(unfit.reason, unfit.message, line)
 
-    def _reading(self, part: Any, payload: Payload) -> Reading:
+    def _reading(self, part: Any, payload: Payload, encoded: bytes | None = None) -> Reading:
+        """Fill a part up; with `encoded`, the JSON of it alone, it goes on as it came where nothing was left out."""
         context = payload.context
         if isinstance(part, int | float) and not isinstance(part, bool) and {"sensor_id", "metric"} <= context.keys():
             part = {"value": as_number(part, "the payload"), "event_time": payload.received_ms}
         if not isinstance(part, dict):
             raise Unfit(Refusal.NOT_AN_OBJECT, f"a reading is an object, not {str(part)[:60]!r}")
-        if _is_deeper(part, MAX_DEPTH):
+        # Counting brackets is quick, and what has few of them is not deep.
+        if (encoded is None or _brackets(encoded) > MAX_DEPTH) and _is_deeper(part, MAX_DEPTH):
             raise Unfit(Refusal.MALFORMED, f"nested more than {MAX_DEPTH} deep")
         reading = dict(part)
         for name in _FROM_CONTEXT:
@@ -91,7 +106,11 @@ class Meridian(Adapter):
             self._locate(reading)
         if reading.get("region") is None and self._region is not None:
             reading["region"] = self._region
-        return reading
+        if encoded is None or reading != part:
+            return reading
+        sent = SentReading(reading)
+        sent.encoded = encoded
+        return sent
 
     def _locate(self, reading: Reading) -> None:
         sensor_id = reading.get("sensor_id")
@@ -105,6 +124,10 @@ class Meridian(Adapter):
         for name, value in place.items():
             if reading.get(name) is None:
                 reading[name] = value
+
+
+def _brackets(encoded: bytes) -> int:
+    return encoded.count(b"{") + encoded.count(b"[")
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
