@@ -1,0 +1,134 @@
+"""All grids of one shard together, with what they publish, count and learn of the sensors' clocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from udfs.grid.clock import Clocks
+from udfs.grid.frame import GridReadings
+from udfs.grid.outputs import Outputs
+from udfs.grid.rules import GridRule, GridRules
+from udfs.grid.series import Origin
+from udfs.grid.shard import Arrival, Gridded, GridShard
+from udfs.shard_log import KeyedStore
+
+ROWS, REVISIONS = "rows", "revisions"  # counted beside the classes of readings
+
+
+class Done(NamedTuple):
+    """The timers to be set, and what happened how often."""
+
+    timers_ms: set[int]
+    counts: Counter[str]
+
+
+_minima_decoder = msgspec.msgpack.Decoder(list[tuple[int, int]])
+
+
+class GridJobShard:
+    """One shard; `outputs` takes what it publishes."""
+
+    def __init__(self, rules: GridRules, store: KeyedStore, outputs: Outputs) -> None:
+        self._grids = {rule.name: (rule, GridShard(rule, store)) for rule in rules.grids}
+        self._outputs = outputs
+        self._clocks = Clocks(rules.clock)
+        self._clock_known: set[str] = set()
+        self._corrections = {c.sensor_id: c for c in rules.clock.corrections}
+
+    def add(self, store: KeyedStore, readings: GridReadings, watermark_ms: int) -> Done:
+        """Take a frame in."""
+        done = Done(set(), Counter())
+        by_grid: dict[str, list[int]] = {}
+        for index, lane in enumerate(readings.lane):
+            by_grid.setdefault(readings.lanes[lane].grid, []).append(index)
+        for name, indices in by_grid.items():
+            rule, grid = self._grids[name]
+            gridded = grid.add(store, _arrivals(readings, indices), watermark_ms)
+            for place, watermark in gridded.late:
+                self._outputs.late(rule, readings, indices[place], watermark)
+            self._take(rule, gridded, done)
+        for grid_name, source, name, count in readings.tallies:
+            self._outputs.counted(grid_name, source, {name: count})
+            done.counts[name] += count
+        self._see_clocks(store, readings)
+        return done
+
+    def advance(self, store: KeyedStore, watermark_ms: int) -> Done:
+        """Publish and forget what is due at a watermark."""
+        done = Done(set(), Counter())
+        for rule, grid in self._grids.values():
+            self._take(rule, grid.advance(store, watermark_ms), done)
+        return done
+
+    def publish_overdue(self, store: KeyedStore, watermark_ms: int) -> Done:
+        """Publish unsettled rows of the grids that are not to wait for a watermark that stands still."""
+        done = Done(set(), Counter())
+        for rule, grid in self._grids.values():
+            if rule.stalled_after_ms is not None:
+                self._take(rule, grid.publish_overdue(store, watermark_ms), done)
+        return done
+
+    @property
+    def points(self) -> int:
+        """How many readings are kept."""
+        return sum(grid.points for _, grid in self._grids.values())
+
+    def _take(self, rule: GridRule, gridded: Gridded, done: Done) -> None:
+        for row in gridded.rows:
+            self._outputs.row(rule, row)
+        done.counts[ROWS] += len(gridded.rows)
+        done.counts[REVISIONS] += sum(row.revision > 1 for row in gridded.rows)
+        by_source: dict[str, dict[str, int]] = {}
+        for (source, name), count in gridded.counts.items():
+            if count:
+                by_source.setdefault(source, {})[name] = count
+                done.counts[name] += count
+        for source, counts in by_source.items():
+            self._outputs.counted(rule.name, source, counts)
+        done.timers_ms.update(gridded.timers_ms)
+
+    def _see_clocks(self, store: KeyedStore, readings: GridReadings) -> None:
+        """Publish a sensor's estimate whenever a span of its delays is complete."""
+        for index, number in enumerate(readings.lane):
+            lane = readings.lanes[number]
+            if not lane.tells_clock:
+                continue
+            sensor_id, arrival_ms = lane.sensor_id, readings.arrival_ms[index]
+            event_ms = readings.time_ms[index] - readings.correction_ms[index]
+            if sensor_id not in self._clock_known:
+                self._recall(store, sensor_id)
+            span = self._clocks.see(sensor_id, arrival_ms, arrival_ms - event_ms)
+            if span is None:
+                continue
+            store.put(_clock_key(sensor_id), msgspec.msgpack.encode(self._clocks.minima[sensor_id]))
+            found = self._clocks.estimate(sensor_id)
+            if found is not None:
+                correction = self._corrections.get(sensor_id)
+                correction_ms = correction.correction_ms(found.at_ms) if correction else 0
+                self._outputs.clock(sensor_id, lane.source, found, correction_ms)
+
+    def _recall(self, store: KeyedStore, sensor_id: str) -> None:
+        self._clock_known.add(sensor_id)
+        data = store.get(_clock_key(sensor_id))
+        for span in [] if data is None else _minima_decoder.decode(data):
+            self._clocks.keep(sensor_id, span)
+
+
+def _clock_key(sensor_id: str) -> str:
+    return f"clock/{sensor_id}"
+
+
+def _arrivals(readings: GridReadings, indices: Iterable[int]) -> list[Arrival]:
+    lanes = [(lane.place, lane.metrics, Origin(lane.sensor_id, lane.source, lane.feed)) for lane in readings.lanes]
+    lane, time_ms, tie, value, correction_ms = (
+        readings.lane, readings.time_ms, readings.tie, readings.value, readings.correction_ms,
+    )  # fmt: skip
+    arrivals = []
+    for i in indices:
+        place, metrics, origin = lanes[lane[i]]
+        arrivals.append(Arrival(place, metrics, time_ms[i], origin, tie[i], value[i], correction_ms[i]))
+    return arrivals

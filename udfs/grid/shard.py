@@ -1,0 +1,304 @@
+"""The rows of one grid in one shard of its places: what is kept, when a row is published, revised and closed.
+
+A row of an instant is published when the watermark shows that no reading in time can change it, and at the latest when
+the watermark is `max_wait` beyond the instant. It is published again, with the next revision, whenever a reading
+changes it, until the watermark passes `GridRule.closes_ms`; a reading all of whose instants are closed is late.
+What is final follows from the set of readings taken in, not from their order or from the cuts between frames.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from udfs.grid.log import Kept, KeptCodec, Published, PublishedCodec, encode
+from udfs.grid.row import Content, content_at
+from udfs.grid.rules import GridRule
+from udfs.grid.series import Origin, Point, Series
+from udfs.shard_log import NO_WATERMARK, KeyedStore, ShardLog
+
+_TICKS = 8  # timers are set at eighths of a period, so that the places of a shard share them
+_CLOSED = "closed"
+
+GRIDDED, MERGED, LATE = "gridded", "merged", "late"  # classes of readings that have a place and a metric
+
+
+class Arrival(NamedTuple):
+    """A reading on its way to the place; the names of the metrics that take it, the first of which counts it."""
+
+    place: str
+    metrics: tuple[str, ...]
+    time_ms: int
+    origin: Origin
+    tie: int
+    value: float
+    correction_ms: int = 0
+
+
+class Row(NamedTuple):
+    """A row to be published."""
+
+    place: str
+    instant_ms: int
+    revision: int
+    timing: str  # `on_time`, `unsettled` (a straggler may still come in time) or `late` (changed by one that was late)
+    content: Content
+    watermark_ms: int
+
+
+class Gridded(NamedTuple):
+    """What a frame or a timer did."""
+
+    rows: list[Row]
+    late: list[tuple[int, int]]  # (index of the arrival, watermark)
+    counts: Counter[tuple[str, str]]  # by source and class; a reading that is merged afterwards takes its count along
+    timers_ms: list[int]
+
+
+class GridShard:
+    """One grid of one shard, over the shard's keyed store."""
+
+    def __init__(self, rule: GridRule, store: KeyedStore) -> None:
+        self._rule = rule
+        self._metrics = {m.name: m for m in rule.metrics}
+        self._kept: ShardLog[list[Kept]] = ShardLog(store, KeptCodec(), f"grid/{rule.name}", growth=2)
+        self._published: ShardLog[dict[str, Published]] = ShardLog(store, PublishedCodec(), f"rows/{rule.name}")
+        self._span_ms = max(rule.period_ms, (rule.before_ms + rule.after_ms) // 8)
+        self._places: dict[str, dict[str, Series]] = {}
+        self._newest_ms = NO_WATERMARK
+        self._looks: list[int] = []  # heap of instants that the watermark has yet to reach
+        self._scheduled: set[int] = set()
+        self._unsettled: dict[str, dict[int, int]] = {}  # by place and instant: the watermark to look again at
+        self._due: list[tuple[int, str, int]] = []  # the same as a heap; what `_unsettled` does not confirm is over
+        self._timers_ms: set[int] = set()
+        self._restore(store)
+
+    def add(self, store: KeyedStore, arrivals: Sequence[Arrival], watermark_ms: int) -> Gridded:
+        """Take readings in; rows that the watermark has passed are published anew at once where they change."""
+        before = self.advance(store, watermark_ms)
+        watermark_ms = self._kept.watermark_ms(watermark_ms)
+        late: list[tuple[int, int]] = []
+        spans: dict[int, list[Kept]] = {}
+        touched: dict[tuple[str, int], None] = {}
+        counts: Counter[tuple[str, str]] = Counter()
+        for index, arrival in enumerate(arrivals):
+            takers = [name for name in arrival.metrics if not self._is_late(arrival.time_ms, name, watermark_ms)]
+            if not takers:
+                late.append((index, watermark_ms))
+                counts[arrival.origin.source, LATE] += 1
+                continue
+            self._take(arrival, takers, spans, counts)
+            self._touch(arrival.place, arrival.time_ms, watermark_ms, touched)
+        for span, kept in spans.items():
+            self._keep(store, span, kept)
+        rows = before.rows
+        self._publish(store, touched, watermark_ms, rows)
+        self._save(store, watermark_ms)
+        timers_ms = sorted({*before.timers_ms, *self._take_timers(watermark_ms)})
+        return Gridded(rows, late, counts, timers_ms)
+
+    def advance(self, store: KeyedStore, watermark_ms: int) -> Gridded:
+        """Publish and forget what is due at a watermark."""
+        rows: list[Row] = []
+        watermark_ms = self._kept.watermark_ms(watermark_ms)
+        while self._looks and self._rule.look_ms(self._looks[0]) <= watermark_ms:
+            instant_ms = heappop(self._looks)
+            self._scheduled.discard(instant_ms)
+            self._publish(store, [(place, instant_ms) for place in self._places], watermark_ms, rows)
+            if instant_ms + self._rule.period_ms <= self._newest_ms + self._rule.before_ms:
+                self._schedule(instant_ms + self._rule.period_ms)
+        due: list[tuple[str, int]] = []
+        while self._due and self._due[0][0] <= watermark_ms:
+            wait_ms, place, instant_ms = heappop(self._due)
+            if self._unsettled.get(place, {}).get(instant_ms) == wait_ms:
+                due.append((place, instant_ms))
+        self._publish(store, due, watermark_ms, rows)
+        self._purge(store, watermark_ms)
+        self._save(store, watermark_ms)
+        return Gridded(rows, [], Counter(), self._take_timers(watermark_ms))
+
+    def publish_overdue(self, store: KeyedStore, watermark_ms: int) -> Gridded:
+        """Publish what the newest reading says is overdue although the watermark stands still; it stays unsettled."""
+        rows: list[Row] = []
+        watermark_ms = self._kept.watermark_ms(watermark_ms)
+        until_ms = self._newest_ms - self._rule.max_wait_ms
+        instants = self._rule.instants(self._looks[0], until_ms) if self._looks else ()
+        pairs = [(place, instant_ms) for instant_ms in instants for place in self._places]
+        self._publish(store, pairs, watermark_ms, rows, is_overdue=True)
+        self._save(store, watermark_ms)
+        return Gridded(rows, [], Counter(), self._take_timers(watermark_ms))
+
+    @property
+    def points(self) -> int:
+        """How many readings are kept."""
+        return sum(len(s) for of_place in self._places.values() for s in of_place.values())
+
+    def _is_late(self, time_ms: int, name: str, watermark_ms: int) -> bool:
+        last_ms = self._rule.last_instant(time_ms + self._rule.influence_ms(self._metrics[name]))
+        return last_ms < self._open_from(watermark_ms)
+
+    def _open_from(self, watermark_ms: int) -> int:
+        """A time before which all instants are closed; see `GridRule.closes_ms`."""
+        closed_ms = watermark_ms - self._rule.after_ms - self._rule.allowed_lateness_ms
+        # A longer allowed lateness after an upgrade must not reopen, and so overwrite, what was closed before it.
+        return max(closed_ms, self._kept.mark(_CLOSED)) + 1
+
+    def _take(
+        self, arrival: Arrival, takers: list[str], spans: dict[int, list[Kept]], counts: Counter[tuple[str, str]]
+    ) -> None:
+        """Put a reading into its series, and count it and what it changes the class of."""
+        span_ms = arrival.time_ms - arrival.time_ms % self._span_ms
+        for name in takers:
+            point = Point(
+                arrival.time_ms, arrival.origin, arrival.tie, arrival.value, arrival.correction_ms, name == takers[0]
+            )
+            is_merged, losers = self._insert(arrival.place, name, point)
+            if point.counts:
+                counts[point.origin.source, MERGED if is_merged else GRIDDED] += 1
+            for loser in losers:
+                if loser.counts:
+                    counts[loser.origin.source, GRIDDED] -= 1
+                    counts[loser.origin.source, MERGED] += 1
+            spans.setdefault(span_ms, []).append((arrival.place, name, point))
+
+    def _insert(self, place: str, name: str, point: Point) -> tuple[bool, list[Point]]:
+        of_place = self._places.setdefault(place, {})
+        series = of_place.get(name)
+        if series is None:
+            series = of_place[name] = Series(self._metrics[name].same_reading)
+        self._newest_ms = max(self._newest_ms, point.time_ms)
+        return series.add(point)
+
+    def _touch(self, place: str, time_ms: int, watermark_ms: int, touched: dict[tuple[str, int], None]) -> None:
+        """Note the rows that a reading may change now, and schedule the first one that the watermark has not passed."""
+        rule = self._rule
+        passed_ms = watermark_ms - min(0, rule.after_ms)
+        first_ms, last_ms = time_ms - rule.after_ms, time_ms + rule.before_ms
+        if time_ms <= watermark_ms:
+            for instant_ms in rule.instants(max(first_ms, self._open_from(watermark_ms)), min(last_ms, passed_ms)):
+                touched[place, instant_ms] = None
+        else:  # what is settled, nothing in time can change
+            for instant_ms in self._unsettled.get(place, ()):
+                if instant_ms >= first_ms:
+                    touched[place, instant_ms] = None
+        next_ms = rule.first_instant(max(time_ms - rule.begins_ms, passed_ms + 1))
+        if next_ms <= last_ms:
+            self._schedule(next_ms)  # and each look schedules the next one
+
+    def _schedule(self, instant_ms: int) -> None:
+        if instant_ms not in self._scheduled:
+            self._scheduled.add(instant_ms)
+            heappush(self._looks, instant_ms)
+            self._timers_ms.add(self._rule.look_ms(instant_ms))
+
+    def _publish(
+        self,
+        store: KeyedStore,
+        pairs: Iterable[tuple[str, int]],
+        watermark_ms: int,
+        rows: list[Row],
+        *,
+        is_overdue: bool = False,
+    ) -> None:
+        """Publish those rows of places and instants that are due and have changed."""
+        changes: dict[int, list[Published]] = {}
+        for place, instant_ms in pairs:
+            content = content_at(instant_ms, self._places.get(place, {}), self._rule, watermark_ms)
+            if content is None:
+                self._settle(place, instant_ms)
+                continue
+            is_settled = content.settles_ms <= watermark_ms
+            before = self._published_of(store, instant_ms).get(place)
+            is_due = is_settled or before or is_overdue or instant_ms + self._rule.max_wait_ms <= watermark_ms
+            digest = content.digest(settled=is_settled)
+            if is_due and (before is None or before.digest != digest):
+                published = Published(place, before.revision + 1 if before else 1, digest, is_settled)
+                changes.setdefault(instant_ms, []).append(published)
+                timing = "unsettled" if not is_settled else "late" if before and before.settled else "on_time"
+                rows.append(Row(place, instant_ms, published.revision, timing, content, watermark_ms))
+            if is_settled:
+                self._settle(place, instant_ms)
+            else:
+                wait_ms = content.settles_ms if is_due else min(content.settles_ms, instant_ms + self._rule.max_wait_ms)
+                self._wait(place, instant_ms, wait_ms)
+        for instant_ms, now in changes.items():
+            name = str(instant_ms)
+            self._published.value(store, name).update((p.place, p) for p in now)
+            self._published.append(store, name, encode(now))
+
+    def _published_of(self, store: KeyedStore, instant_ms: int) -> dict[str, Published]:
+        name = str(instant_ms)
+        return self._published.value(store, name) if name in self._published else {}
+
+    def _wait(self, place: str, instant_ms: int, wait_ms: int) -> None:
+        of_place = self._unsettled.setdefault(place, {})
+        if of_place.get(instant_ms) != wait_ms:
+            of_place[instant_ms] = wait_ms
+            heappush(self._due, (wait_ms, place, instant_ms))
+            tick_ms = max(1, self._rule.period_ms // _TICKS)
+            self._timers_ms.add(wait_ms + -wait_ms % tick_ms)
+
+    def _settle(self, place: str, instant_ms: int) -> None:
+        of_place = self._unsettled.get(place)
+        if of_place is not None:
+            of_place.pop(instant_ms, None)
+            if not of_place:
+                del self._unsettled[place]
+
+    def _keep(self, store: KeyedStore, span_ms: int, kept: list[Kept]) -> None:
+        name = str(span_ms)
+        if name not in self._kept:
+            self._timers_ms.add(self._forgets_ms(span_ms))
+        self._kept.value(store, name).extend(kept)
+        self._kept.append(store, name, encode(kept))
+
+    def _forgets_ms(self, span_ms: int) -> int:
+        """The watermark from which on no open row looks at the readings of a span."""
+        return self._rule.closes_ms(self._rule.last_instant(span_ms + self._span_ms - 1 + self._rule.before_ms))
+
+    def _purge(self, store: KeyedStore, watermark_ms: int) -> None:
+        open_from_ms = self._open_from(watermark_ms)
+        for name in self._published.names():
+            if int(name) < open_from_ms:
+                self._published.drop(store, name)
+                self._kept.raise_mark(_CLOSED, int(name))
+        gone = [int(name) for name in self._kept.names() if self._forgets_ms(int(name)) <= watermark_ms]
+        for span_ms in gone:
+            self._kept.drop(store, str(span_ms))
+        if gone:
+            self._forget(max(gone) + self._span_ms)
+
+    def _forget(self, before_ms: int) -> None:
+        for place, of_place in list(self._places.items()):
+            for metric, series in list(of_place.items()):
+                series.forget(before_ms)
+                if not len(series):
+                    del of_place[metric]
+            if not of_place:
+                del self._places[place]
+
+    def _save(self, store: KeyedStore, watermark_ms: int) -> None:
+        self._kept.keep_watermark(store, watermark_ms)
+        self._kept.save(store)
+        self._published.save(store)
+
+    def _take_timers(self, watermark_ms: int) -> list[int]:
+        timers, self._timers_ms = self._timers_ms, set()
+        return sorted(t for t in timers if t > watermark_ms)
+
+    def _restore(self, store: KeyedStore) -> None:
+        """Build what is in memory from what is kept; Flink restores the timers by itself."""
+        watermark_ms = self._kept.watermark_ms(NO_WATERMARK)
+        for name in self._kept.names():
+            for place, metric, point in self._kept.value(store, name):
+                if metric in self._metrics:  # else it has left the configuration
+                    self._insert(place, metric, point)
+                    self._touch(place, max(point.time_ms, watermark_ms + 1), watermark_ms, {})
+        if watermark_ms == NO_WATERMARK:
+            return
+        passed_ms = watermark_ms - min(0, self._rule.after_ms)
+        for instant_ms in self._rule.instants(self._open_from(watermark_ms), passed_ms):
+            for place in self._places:
+                self._wait(place, instant_ms, watermark_ms)
