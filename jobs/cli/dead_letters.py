@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.broker.markers import UndeliveredRecords
+from jobs.broker.snapshot import UnreadableTopic
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, info, print_json, success, warn
 from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.pipeline.config import Deployment
@@ -91,7 +92,7 @@ def send(config_file: Path, reasons: tuple[str, ...], limit: int | None, dry_run
     outcome = _Outcome()
     try:
         _send(deployment, _chosen(deployment, reasons, outcome), limit, dry_run, outcome)
-    except (UndeliveredRecords, KafkaException) as error:
+    except (UndeliveredRecords, UnreadableTopic, KafkaException) as error:
         raise CliError(str(error), EXIT_ENVIRONMENT, _HINT) from None
     if as_json:
         print_json({"sent": outcome.sent, "sent_before": outcome.sent_before, "refused": dict(outcome.refused)})
@@ -114,7 +115,7 @@ class _Outcome:
 def _letters(deployment: Deployment) -> list[Letter]:
     try:
         return list(read_letters(deployment))
-    except UndeliveredRecords as error:
+    except (UndeliveredRecords, UnreadableTopic) as error:
         raise CliError(str(error), EXIT_ENVIRONMENT, _HINT) from None
 
 

@@ -69,7 +69,7 @@ def replay(
     end_markers: bool,
     as_json: bool,
 ) -> None:
-    """Send the readings of a CSV or NDJSON FILE into the raw topic."""
+    """Send the readings of a CSV, NDJSON, Parquet or Avro FILE into the raw topic."""
     deployment = read_deployment(config_file)
     try:
         mapping = load_mapping(mapping_file)

@@ -23,7 +23,7 @@ class Section(BaseModel):
 class Column(Section):
     """A field taken from a column; `prefix` goes in front of it, `values` translates its texts.
 
-    A column of NDJSON may be a path into nested objects and arrays: `position.lon`, `coordinates.0`.
+    A column of NDJSON, Parquet or Avro may be a path into nested objects and arrays: `position.lon`, `coordinates.0`.
     """
 
     column: str
@@ -37,7 +37,7 @@ Field_ = Annotated[str | float | Column, Field(union_mode="left_to_right")]
 class File(Section):
     """How the file is written; `.gz` is read as well."""
 
-    format: Literal["csv", "whitespace", "ndjson"] = "csv"
+    format: Literal["csv", "whitespace", "ndjson", "parquet", "avro"] = "csv"
     separator: str = Field(",", min_length=1, max_length=1, description="of csv")
     encoding: str = "utf-8"
     header: bool = Field(True, description="the first line names the columns, after the comment prefix if it has one")
@@ -47,7 +47,7 @@ class File(Section):
 
     @model_validator(mode="after")
     def _named(self) -> File:
-        if self.format != "ndjson" and self.header == bool(self.columns):
+        if self.format in ("csv", "whitespace") and self.header == bool(self.columns):
             raise ValueError("either header: true or a list of columns")
         return self
 

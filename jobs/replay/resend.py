@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from jobs.broker.clients import make_consumer, make_producer
 from jobs.broker.markers import UndeliveredRecords
+from jobs.broker.snapshot import read_topic
 from jobs.pipeline.config import Deployment
 from jobs.replay.dead_letters import Letter, RawRecord, decode_letter
 from udfs.dead_letter import REPLAY_OF
@@ -20,14 +21,14 @@ _QUEUE_HIGH = 100_000
 
 def read_letters(deployment: Deployment) -> Iterator[Letter]:
     """Every committed letter of the invalid topic, oldest first within a partition."""
-    for message in _read(deployment, deployment.topics.invalid_events.name, None):
+    for message in read_topic(deployment, deployment.topics.invalid_events.name):
         yield decode_letter(message.value() or b"")
 
 
 def replays_since(deployment: Deployment, since_ms: int) -> set[str]:
     """The `replay_of` of every raw record that Kafka got at `since_ms` (epoch ms) or later."""
     found: set[str] = set()
-    for message in _read(deployment, deployment.topics.raw.name, since_ms):
+    for message in read_topic(deployment, deployment.topics.raw.name, since_ms):
         found.update(
             value.decode(errors="replace")
             for name, value in _headers(message)
@@ -93,32 +94,3 @@ class RawTopic:
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]]:
     return cast("list[tuple[str, bytes | None]]", message.headers() or [])  # a consumer never gives texts or a dict
-
-
-def _read(deployment: Deployment, topic: str, since_ms: int | None) -> Iterator[Message]:
-    """Read a topic from a time, or from its beginning, to the end that it has now."""
-    consumer = make_consumer(deployment)
-    try:
-        found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-        if found.error is not None:
-            raise UndeliveredRecords(f"topic {topic}: {found.error.str()}; `meridian topics create` makes it")
-        places = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in found.partitions]
-        if since_ms is not None:
-            places = [TopicPartition(topic, p, max(0, since_ms)) for p in found.partitions]
-            places = consumer.offsets_for_times(places, timeout=_TIMEOUT_S)
-        consumer.assign(places)
-        open_partitions = set(found.partitions)
-        while open_partitions:
-            for message in consumer.consume(10_000, 1.0):
-                error = message.error()
-                if error is None:
-                    if message.partition() in open_partitions:
-                        yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    open_partitions.discard(message.partition())
-                else:
-                    raise UndeliveredRecords(f"topic {topic}: {error.str()}")
-    except KafkaException as error:
-        raise UndeliveredRecords(f"topic {topic}: {error.args[0].str()}") from None
-    finally:
-        consumer.close()

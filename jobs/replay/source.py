@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import fastavro
 import orjson
+import pyarrow.parquet
 
 from jobs.replay.mapping import File, Mapping, Stations
+
+_BATCH = 10_000
 
 
 class BadRow(ValueError):  # noqa: N818
@@ -53,12 +58,46 @@ def read_rows(path: Path, mapping: Mapping, base: Path) -> Iterator[Row]:
     base : folder of the mapping file, which the station table is relative to.
     """
     stations = None if mapping.stations is None else _read_stations(mapping.stations, base)
-    with _open(path, mapping.file.encoding) as stream:
-        rows = _ndjson(stream) if mapping.file.format == "ndjson" else _table(stream, mapping.file)
-        for row in rows:
-            if row.cells is not None and stations is not None and mapping.stations is not None:
-                row = _join(row, mapping.stations, stations)
-            yield row
+    for row in _rows(path, mapping.file):
+        if row.cells is not None and stations is not None and mapping.stations is not None:
+            row = _join(row, mapping.stations, stations)
+        yield row
+
+
+def _rows(path: Path, file: File) -> Iterator[Row]:
+    if file.format == "parquet":
+        yield from _records(_parquet(path))
+    elif file.format == "avro":
+        with path.open("rb") as stream:
+            yield from _records(_avro(stream))
+    else:
+        with _open(path, file.encoding) as text:
+            yield from _ndjson(text) if file.format == "ndjson" else _table(text, file)
+
+
+def _records(records: Iterable[dict[str, Any]]) -> Iterator[Row]:
+    """Typed records, numbered from 1; times become texts, since a mapping says what times are."""
+    for number, record in enumerate(records, 1):
+        yield Row(number, {name: v.isoformat() if isinstance(v, datetime) else v for name, v in record.items()})
+
+
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise BadRow(f"not readable as Parquet: {error}") from None
+
+
+def _avro(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+    try:
+        for record in fastavro.reader(stream):
+            if not isinstance(record, dict):
+                raise BadRow("the Avro file holds no records")
+            yield record
+    except (ValueError, EOFError) as error:
+        raise BadRow(f"not readable as Avro: {error}") from None
 
 
 def _open(path: Path, encoding: str) -> IO[str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -13,7 +18,7 @@ from click.testing import CliRunner
 from jobs.replay.convert import Converter, Tally
 from jobs.replay.envelope import Wrapper
 from jobs.replay.mapping import InvalidMapping, load_mapping
-from jobs.replay.source import read_rows
+from jobs.replay.source import BadRow, read_rows
 from tests.support.generated import NOW_MS, PARTITIONS, RULES, TOPIC
 from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord
 from udfs.frame import decode_frame
@@ -48,6 +53,27 @@ def test_a_row_becomes_a_reading(tmp_path: Path) -> None:
         "event_time": 1714979289000, "x": -2.1, "y": 57.1, "crs": "EPSG:4326",
     }  # fmt: skip
     assert (tally.rows, tally.readings, tally.bad_rows) == (1, 1, 0)
+
+
+def test_parquet_and_avro_give_what_csv_gives(tmp_path: Path) -> None:
+    when = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+    record = {"time": when, "id": "s1", "lon": -2.1, "lat": 57.1, "t": 9.5}
+    parquet, avro = io.BytesIO(), io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([record]), parquet)
+    kinds = {"id": "string", "lon": "double", "lat": "double", "t": ["null", "double"]}
+    fields: list[dict[str, Any]] = [{"name": name, "type": kind} for name, kind in kinds.items()]
+    fields.append({"name": "time", "type": {"type": "long", "logicalType": "timestamp-millis"}})
+    fastavro.writer(avro, {"type": "record", "name": "R", "fields": fields}, [record])
+    expected, _ = convert(tmp_path, HEADER + ROW)
+    for kind, file in (("parquet", parquet), ("avro", avro)):
+        readings, tally = convert(tmp_path, file.getvalue(), f"data.{kind}", file={"format": kind})
+        assert (readings, tally.bad_rows) == (expected, 0)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "avro"])
+def test_a_file_that_is_not_what_it_says_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(BadRow, match="not readable as"):
+        convert(tmp_path, HEADER + ROW, f"data.{kind}", file={"format": kind})
 
 
 def test_gzip_and_other_separators_are_read(tmp_path: Path) -> None:
