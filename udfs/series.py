@@ -22,7 +22,7 @@ from udfs.reading import Headers, Position, Reading
 from udfs.rules import Rules
 from udfs.validate import Plan
 
-CACHE_BYTES = 33_554_432  # of one generation, see `BoundedCache`: some 18,000 series
+CACHE_BYTES = 100_663_296  # of one generation, see `BoundedCache`: some 70,000 series
 
 _BYTES = 1_400  # of a series, its key and its site, without the texts that can be long; measured by tracemalloc
 
