@@ -14,7 +14,6 @@ PREFIX = "bench.scaling"
 _HOUR_MS = 3_600_000
 _PERIOD_MS = 10_000  # of a sensor: so a window's results are shared by as many readings at every number of sensors
 _READINGS_OF_A_SENSOR = 60  # at least: ten minutes, or the windows that the end of input cuts off weigh the most
-_WARM_UP = 0.25  # of a point's records, before the first point: JobManager and TaskManagers compile what jobs share
 _TTL_SENSORS = 100
 _TTL_SPAN_MS = 50 * _HOUR_MS  # of event time: more than the longest TTL
 
@@ -81,11 +80,8 @@ def series(records: int) -> tuple[Series, ...]:
 
 
 def run_series(chosen: Sequence[Series], bootstrap: str, say: Say) -> Iterator[Line]:
-    """Measure every point, after a run that is not counted."""
-    first = chosen[0].points[0]
-    warm_up = replace(first.workload, count=int(first.workload.count * _WARM_UP))
-    say("warming up")
-    measure(replace(first, name="warm-up", workload=warm_up), bootstrap, PREFIX, say)
+    """Measure every point, after a run of the first one that is not counted: the JVMs compile what jobs share."""
+    measure(replace(chosen[0].points[0], name="warm-up"), bootstrap, PREFIX, say)
     for one in chosen:
         for point in one.points:
             yield Line(one, point, measure(point, bootstrap, PREFIX, say))
