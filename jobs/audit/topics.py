@@ -40,11 +40,22 @@ class TopicFeed:
             raise AuditImpossible(f"topic {topic}: {found.error.str() if found.error else 'no partitions'}")
         self._partitions = sorted(found.partitions)
         self.first = self._offsets(OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+        self._stop: dict[int, int] | None = None
         self._position = dict(self.first)
         self._consumer.assign([TopicPartition(topic, p, self.first[p]) for p in self._partitions])
 
+    def keep_to(self, span: dict[int, tuple[int, int]]) -> None:
+        """Leave out what lies outside, by partition [first offset, offset after the last)."""
+        self._stop = {p: end for p, (_, end) in span.items()}
+        self.first = {p: max(self.first[p], span[p][0]) for p in span}
+        self._partitions = sorted(span)
+        self._position = dict(self.first)
+        self._consumer.assign([TopicPartition(self.topic, p, self.first[p]) for p in self._partitions])
+
     def ends(self) -> tuple[dict[int, int], dict[int, int]]:
         """Last stable offsets and high watermarks, by partition; they differ while a transaction is open."""
+        if self._stop is not None:
+            return self._stop, self._stop
         stable = self._offsets(OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
         return stable, self._offsets(OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
 
@@ -88,9 +99,20 @@ class TopicFeed:
 
 
 class Auditor:
-    """Reads and judges a deployment's topics."""
+    """Reads and judges a deployment's topics.
 
-    def __init__(self, deployment: Deployment, rules: Rules, progress: Progress = lambda _: None) -> None:
+    Parameters
+    ----------
+    span : of the raw topic, by partition (first offset, offset after the last); None: all that is there.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        rules: Rules,
+        progress: Progress = lambda _: None,
+        span: dict[int, tuple[int, int]] | None = None,
+    ) -> None:
         topics = deployment.topics
         self._progress = progress
         self._intake = Intake(rules)
@@ -103,6 +125,8 @@ class Auditor:
             }
         except KafkaException as error:
             raise AuditImpossible(f"no answer from Kafka: {error.args[0].str()}") from None
+        if span is not None:
+            self._raw.keep_to(span)
         self._add = {
             "aligned": self._intake.add_aligned,
             "accounting": self._intake.add_accounting,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -127,11 +128,13 @@ def create_topics(
     return [TopicState(s, s.name in made, differences.get(s.name, ())) for s in specs]
 
 
-def delete_topics(deployment: Deployment, admin: AdminClient | None = None) -> list[str]:
+def delete_topics(
+    deployment: Deployment, admin: AdminClient | None = None, roles: Collection[str] = tuple(Topics.model_fields)
+) -> list[str]:
     """Delete the deployment's topics with all their records; what does not exist is skipped. Returns their names."""
     admin = admin or make_admin(deployment)
     existing = _list(admin)
-    names = [spec.name for spec in topic_specs(deployment) if spec.name in existing]
+    names = [spec.name for spec in topic_specs(deployment) if spec.role in roles and spec.name in existing]
     if not names:
         return []
     futures = admin.delete_topics(names, operation_timeout=_TIMEOUT_S)

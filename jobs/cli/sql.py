@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info
-from jobs.cli.deployment import deployment_option, read_deployment
+from jobs.cli.deployment import deployment_option
+from jobs.cli.outputs import read_current
 from jobs.cli.preconditions import PACKAGES
 from jobs.cli.project import PROJECT_ROOT, flink_home
 from jobs.cli.stack import Endpoints, flink_client_env, load_endpoints
@@ -51,7 +52,7 @@ def sql(
     config_file: Path, query: str | None, query_file: Path | None, as_json: bool, streaming: bool, print_init: bool
 ) -> None:
     """Ask the topics of a deployment in SQL."""
-    deployment = read_deployment(config_file)
+    deployment = read_current(config_file)
     if query and query_file:
         raise CliError("-e and -f exclude each other", EXIT_USAGE)
     if as_json and not (query or query_file):

@@ -23,6 +23,7 @@ from udfs.reasons import Rejected
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+Offsets = dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]  # by partition
 
 
 class Section(BaseModel):
@@ -34,7 +35,8 @@ class Kafka(Section):
 
     bootstrap_servers: str = "127.0.0.1:9092"
     properties: dict[str, str] = {}
-    start: Literal["earliest", "latest"] = "earliest"
+    start: Literal["earliest", "latest"] | Offsets = "earliest"
+    stop: Offsets | None = Field(default=None, description="offsets at which the job ends; none: it does not end")
     transaction_timeout: Annotated[DurationMs, Field(ge=60_000, le=900_000)] = 600_000  # the broker's default maximum
 
 
@@ -189,6 +191,15 @@ class Stream(Section):
         return self
 
 
+class Outputs(Section):
+    """Versions of what the job publishes (docs/reprocess.md)."""
+
+    topic: TopicName = Field(default="meridian.outputs", description="compacted; says which version is the current one")
+    suffix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*\{version\}[a-zA-Z0-9._-]*$")] = Field(
+        default=".v{version}", description="of the topics of a further version"
+    )
+
+
 class Summaries(Section):
     """The SQL side (`sql/`); its topics are `<prefix>summaries.*`, `…reference.*` and `…dlq.late_summaries`."""
 
@@ -220,6 +231,7 @@ class Deployment(Section):
     limits: Limits = Limits()
     avro: Avro = Avro()
     summaries: Summaries = Summaries()
+    outputs: Outputs = Outputs()
     attribute_headers: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]] = []
     streams: Annotated[list[Stream], Field(min_length=1)]
 

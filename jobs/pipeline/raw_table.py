@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
-from jobs.pipeline.config import Deployment
+from jobs.pipeline.config import Deployment, Kafka, Offsets
 from jobs.pipeline.kafka_options import common_options
 from udfs.align import ENVELOPE_HEADERS
 
@@ -94,17 +94,33 @@ def raw_table(deployment: Deployment) -> TableDescriptor:
         "topic": deployment.topics.raw.name,
         "properties.group.id": f"meridian-{deployment.name}",
         "properties.isolation.level": "read_committed",
-        "scan.startup.mode": f"{deployment.kafka.start}-offset",
+        **_span(deployment.kafka),
         "scan.watermark.emit.strategy": "on-event" if deployment.time.watermarks == "on-event" else "on-periodic",
-        "scan.watermark.idle-timeout": f"{deployment.time.idle_after} ms",
         "key.format": "raw",
         "key.fields": "key",
         "value.format": "raw",
         "value.fields-include": "EXCEPT_KEY",
     }
+    if deployment.kafka.stop is None:  # in history no partition is idle: it is behind, or at its end
+        options["scan.watermark.idle-timeout"] = f"{deployment.time.idle_after} ms"
     for name, value in options.items():
         descriptor = descriptor.option(name, value)
     return descriptor.build()
+
+
+def _span(kafka: Kafka) -> dict[str, str]:
+    """Where reading begins, and where it ends if it does."""
+    if isinstance(kafka.start, str):
+        options = {"scan.startup.mode": f"{kafka.start}-offset"}
+    else:
+        options = {"scan.startup.mode": "specific-offsets", "scan.startup.specific-offsets": _places(kafka.start)}
+    if kafka.stop is not None:
+        options |= {"scan.bounded.mode": "specific-offsets", "scan.bounded.specific-offsets": _places(kafka.stop)}
+    return options
+
+
+def _places(offsets: Offsets) -> str:
+    return ";".join(f"partition:{partition},offset:{offset}" for partition, offset in sorted(offsets.items()))
 
 
 def align_arguments(attribute_headers: tuple[str, ...]) -> str:
