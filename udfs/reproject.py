@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
+from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from udfs.crs import Locator
 from udfs.crs_operation import Floats
@@ -19,6 +22,8 @@ from udfs.reading import Position
 from udfs.rules import PositionRule
 
 Texts = str | Sequence[str | None]  # one for all rows, or one a row
+
+Rows = npt.NDArray[np.intp]
 
 _TARGETS = 16  # target CRSs whose operations are kept
 
@@ -78,8 +83,12 @@ class Reprojector:
         locator = self._locator(target)
         if locator is None:
             return
-        sources = repeat(source, len(x)) if isinstance(source, str) else (text or "" for text in source)
-        keys = list(zip(sources, x.tolist(), y.tolist(), repeat("", len(x)), strict=True))
+        if not len(x):
+            return
+        # Most readings are of sensors that stay where they are.
+        first, which = _distinct(x, y, *([] if isinstance(source, str) else [np.array(source, object)]))
+        sources = repeat(source, len(first)) if isinstance(source, str) else (source[row] or "" for row in first)
+        keys = list(zip(sources, x[first].tolist(), y[first].tolist(), repeat("", len(first)), strict=True))
         none = (np.nan, np.nan, np.nan)
         columns = [
             (place.x, place.y, np.nan if place.accuracy_m is None else place.accuracy_m)
@@ -87,8 +96,7 @@ class Reprojector:
             else none
             for place in locator.locate_many(keys)
         ]
-        if columns:
-            found.x[rows], found.y[rows], found.accuracy_m[rows] = np.array(columns).T
+        found.x[rows], found.y[rows], found.accuracy_m[rows] = np.array(columns)[which].T
 
     def _locator(self, target: str) -> Locator | None:
         if target not in self._locators:
@@ -100,3 +108,13 @@ class Reprojector:
                 locator = None
             self._locators[target] = locator
         return self._locators[target]
+
+
+def _distinct(*columns: npt.NDArray[Any]) -> tuple[Rows, Rows]:
+    """Find the distinct rows of columns: where each comes first, and the number of each row's distinct one."""
+    together = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        codes, values = pd.factorize(column, use_na_sentinel=False)
+        together = together * len(values) + codes
+    which = pd.factorize(together)[0]  # numbered as they come
+    return np.flatnonzero(np.diff(np.maximum.accumulate(which), prepend=-1)), which
