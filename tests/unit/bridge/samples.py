@@ -8,7 +8,9 @@ import orjson
 
 from jobs.bridge.feed import Adapter, Item, Payload, Unreadable, make_adapter
 
-RECEIVED_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+NEW_YEAR_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+RECEIVED_MS = NEW_YEAR_MS
+HOUR_MS = 3_600_000
 
 
 class Sample(NamedTuple):
@@ -34,6 +36,15 @@ def readings_of(sample: Sample, document: Any = None, **options: Any) -> list[di
     items = items_of(sample, document, **options)
     assert not [item for item in items if isinstance(item, Unreadable)]
     return items  # type: ignore[return-value]
+
+
+def only_unreadable(sample: Sample, document: Any = None, **options: Any) -> Unreadable:
+    [found] = [item for item in items_of(sample, document, **options) if isinstance(item, Unreadable)]
+    return found
+
+
+def document_of(name: str) -> Any:
+    return orjson.loads(SAMPLES[name].body)
 
 
 SENSOR_COMMUNITY = [

@@ -192,6 +192,8 @@ def test_hours_of_europe_as_openaq_v3_would_send_them() -> None:
         ("AirQualityObserved/**/*normalized.jsonld", 1, 12, {}),
         ("AirQualityObserved/**/*normalized.json", 1, 11, {Refusal.WRONG_TYPE: 1}),  # precipitation: false
         ("AirQualityObserved/**/example.json", 1, 7, {Refusal.MISSING_FIELD: 5}),  # gases without a unit
+        ("AirQualityObserved/**/example.jsonld", 1, 5, {Refusal.MISSING_FIELD: 5}),
+        ("AirQualityObserved/**/*geojson*", 1, 5, {}),
         ("NoiseLevelObserved/**/*.json*", 5, 20, {}),
         ("WaterObserved/**/*.json*", 5, 10, {}),
     ],
