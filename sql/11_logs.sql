@@ -2,24 +2,24 @@
 
 -- All summaries with all their revisions; their order is that of `log_offset` within a key.
 CREATE TABLE summary_log (
-    definition STRING,
-    key_kind STRING,
-    `key` STRING,
-    metric STRING,
-    unit STRING,
+    definition STRING NOT NULL,
+    key_kind STRING NOT NULL,
+    `key` STRING NOT NULL,
+    metric STRING NOT NULL,
+    unit STRING NOT NULL,
     time_zone STRING,
-    window_start_ms BIGINT,
-    window_end_ms BIGINT,
+    window_start_ms BIGINT NOT NULL,
+    window_end_ms BIGINT NOT NULL,
     `count` BIGINT,
     mean DOUBLE,
     `min` DOUBLE,
     `max` DOUBLE,
-    std DOUBLE,
+    std DOUBLE,                         -- population
     p05 DOUBLE,
     p50 DOUBLE,
     p95 DOUBLE,
-    direction_deg DOUBLE,
-    steadiness DOUBLE,
+    direction_deg DOUBLE,               -- circular mean, of directions only
+    steadiness DOUBLE,                  -- length of the mean direction, 0 to 1
     sensors BIGINT,
     expected_count DOUBLE,
     completeness DOUBLE,

@@ -1,8 +1,8 @@
 -- From aligned readings to summaries.
 --
---     aligned ─> readings ─> judged ─┬─> hourly, sliding                         fired again: revised_summaries
---                                    ├─> sessions, local_day, day_so_far, areas  fired once:  final_summaries
---                                    └─> what missed its windows                 late_letters
+--     unique_aligned ─> readings ─> judged ─┬─> hourly, sliding                         fired again: revised_summaries
+--                                           ├─> sessions, local_day, day_so_far, areas  fired once:  final_summaries
+--                                           └─> what missed its windows                 late_letters
 
 -- A reading with what held at its event time: position, zone, watershed, calibration, limit.
 --
@@ -25,13 +25,31 @@ SELECT
             allowed_lateness_ms BIGINT, topic STRING, `partition` INT, `offset` BIGINT, record_key BYTES
         >
     ) AS reading
-FROM aligned AS r
+FROM unique_aligned AS r
 LEFT JOIN stations FOR SYSTEM_TIME AS OF r.event_time AS s ON r.sensor_id = s.sensor_id
 LEFT JOIN limits FOR SYSTEM_TIME AS OF r.event_time AS l ON r.region = l.region AND r.metric = l.metric;
 
-CREATE VIEW readings AS SELECT event_time, reading.* FROM packed_readings;
+-- Readings with the watermark that they meet. Flink's begins anew after a restart, and a group window that has been purged
+-- would open again for a late reading and overwrite its summary: so the largest that a sensor's readings met is kept. That
+-- is one step behind: a window that closed after the sensor's last readings before the restart can still open again.
+CREATE VIEW readings AS
+SELECT
+    event_time, reading.*,
+    MAX(met_watermark_ms) OVER (
+        PARTITION BY reading.sensor_id ORDER BY arrived ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    ) AS watermark_ms
+FROM (
+    SELECT
+        *, PROCTIME() AS arrived,
+        COALESCE(
+            EXTRACT(EPOCH FROM CURRENT_WATERMARK(event_time)) * 1000
+            + EXTRACT(MILLISECOND FROM CURRENT_WATERMARK(event_time)),
+            -9000000000000000
+        ) AS met_watermark_ms
+    FROM packed_readings
+);
 
--- The watermark that a reading meets, and the end of its last window of each kind.
+-- The end of a reading's last window of each kind, and its parts.
 --
 -- A reading is late when `end - 1 + allowed lateness <= watermark`, as in Flink's operators. What is late never reaches
 -- them, and they drop nothing: the watermark that they see is at most this one.
@@ -56,16 +74,7 @@ SELECT
             'UTC', time_zone
         ) FROM 1 FOR 10
     ) AS local_date
-FROM (
-    SELECT
-        *,
-        COALESCE(
-            EXTRACT(EPOCH FROM CURRENT_WATERMARK(event_time)) * 1000
-            + EXTRACT(MILLISECOND FROM CURRENT_WATERMARK(event_time)),
-            -9000000000000000
-        ) AS watermark_ms
-    FROM readings
-);
+FROM readings;
 
 -- When the local day begins and ends of a reading that may be late for it (an hour and more behind the watermark).
 CREATE VIEW local_judged AS

@@ -1,31 +1,6 @@
--- The summaries' topics: the newest record of a key is the summary of that window.
+-- The summaries' topics: the newest record of a key is the summary of that window. Their columns are summary_log's.
 
 CREATE TABLE summaries_hourly (
-    definition STRING,
-    key_kind STRING,
-    `key` STRING,
-    metric STRING,
-    unit STRING,
-    time_zone STRING,
-    window_start_ms BIGINT,
-    window_end_ms BIGINT,
-    `count` BIGINT,
-    mean DOUBLE,
-    `min` DOUBLE,
-    `max` DOUBLE,
-    std DOUBLE,                         -- population
-    p05 DOUBLE,
-    p50 DOUBLE,
-    p95 DOUBLE,
-    direction_deg DOUBLE,               -- circular mean, of directions only
-    steadiness DOUBLE,                  -- length of the mean direction, 0 to 1
-    sensors BIGINT,
-    expected_count DOUBLE,
-    completeness DOUBLE,
-    limit_value DOUBLE,
-    exceedances BIGINT,
-    max_event_time_ms BIGINT,
-    emitted_at_ms BIGINT,
     PRIMARY KEY (definition, key_kind, `key`, metric, unit, window_start_ms, window_end_ms) NOT ENFORCED
 ) WITH (
     'connector' = 'upsert-kafka',
@@ -41,7 +16,7 @@ CREATE TABLE summaries_hourly (
     'sink.buffer-flush.interval' = '1 s',
     'sink.delivery-guarantee' = 'exactly-once',
     'sink.transactional-id-prefix' = 'meridian-demo-summaries-hourly'
-);
+) LIKE summary_log (EXCLUDING OPTIONS EXCLUDING GENERATED EXCLUDING METADATA);
 
 CREATE TABLE summaries_sliding WITH (
     'topic' = 'summaries.sliding',

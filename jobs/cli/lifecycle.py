@@ -19,7 +19,7 @@ from jobs.pipeline.config import Deployment
 from jobs.pipeline.deployment_file import load_deployment
 from jobs.pipeline.manifest import PARAMETER, Manifest
 
-_SAVEPOINT_TIMEOUT_S = 300.0
+SAVEPOINT_TIMEOUT_S = 300.0
 
 
 @click.command(epilog="\b\nExample:\n  meridian savepoint --config flink-conf/deployments/demo.yaml --json")
@@ -28,7 +28,7 @@ _SAVEPOINT_TIMEOUT_S = 300.0
 def savepoint(config_file: Path, as_json: bool) -> None:
     """Take a savepoint of a running job, which goes on."""
     endpoints, rest, job = _running(read_deployment(config_file))
-    path = ask(lambda: rest.savepoint(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S))
+    path = ask(lambda: rest.savepoint(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S))
     if as_json:
         print_json({"job_id": job.id, "savepoint": path})
     else:
@@ -42,7 +42,7 @@ def cancel(config_file: Path, with_savepoint: bool) -> None:
     """End a running job; without --savepoint its open transactions are left to the next job of that name."""
     endpoints, rest, job = _running(read_deployment(config_file))
     if with_savepoint:
-        click.echo(ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S)))
+        click.echo(ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S)))
         return
     _end(rest, job.id)
     success(f"cancelled job {job.id}")
@@ -100,7 +100,7 @@ def _stop(endpoints: Endpoints, rest: FlinkRest, job: Job) -> tuple[str, bool]:
     """End a job so that another can go on from it: the path to start from, and whether the job kept failing."""
     info(f"stopping job {job.id} with a savepoint …")
     try:
-        path = rest.stop(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S)
+        path = rest.stop(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S)
     except ClusterError as error:
         if not ask(lambda: rest.is_failing(job.id)):
             raise CliError(str(error), EXIT_FAILED) from None
@@ -195,7 +195,7 @@ def _running(deployment: Deployment) -> tuple[Endpoints, FlinkRest, Job]:
     rest = FlinkRest(endpoints.rest_url)
     job = ask(lambda: rest.running(job_name(deployment)))
     if job is None:
-        newest = latest(known_points(rest, endpoints, deployment, None))
+        newest = latest(known_points(rest, endpoints, job_name(deployment), None))
         start = f" --from-savepoint {newest.path}" if newest else ""
         raise CliError(
             f"no job {job_name(deployment)} is running", EXIT_USAGE, f"start it with `meridian submit{start}`"

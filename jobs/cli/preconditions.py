@@ -86,7 +86,7 @@ def refuse_doubled_output(rest: FlinkRest, endpoints: Endpoints, deployment: Dep
     finally:
         consumer.close()
     if any(high > 0 for _, high in offsets):
-        newest = latest(known_points(rest, endpoints, deployment, None))
+        newest = latest(known_points(rest, endpoints, job_name(deployment), None))
         start = newest.path if newest else "<checkpoints>/<job id>/chk-<n>"
         raise CliError(
             f"{name} holds results of an earlier job, which this one would publish again",
@@ -106,9 +106,9 @@ def find_point(path: str) -> RestorePoint:
         raise CliError(str(problem), EXIT_USAGE) from None
 
 
-def refuse_older(rest: FlinkRest, endpoints: Endpoints, deployment: Deployment, point: RestorePoint) -> None:
+def refuse_older(rest: FlinkRest, endpoints: Endpoints, name: str, point: RestorePoint) -> None:
     """Results that were committed after a restore point would be published once more."""
-    known = known_points(rest, endpoints, deployment, point)
+    known = known_points(rest, endpoints, name, point)
     point = next((other for other in known if other.path == point.path), point)
     newest = latest(other for other in known if other.is_later_than(point))
     if newest is not None:
@@ -121,14 +121,12 @@ def refuse_older(rest: FlinkRest, endpoints: Endpoints, deployment: Deployment, 
         warn(f"nothing is known of the checkpoints beside {point.path}: make sure that it is the newest")
 
 
-def known_points(
-    rest: FlinkRest, endpoints: Endpoints, deployment: Deployment, point: RestorePoint | None
-) -> list[RestorePoint]:
-    """All restore points of the jobs of a deployment's name and of the job that made `point`.
+def known_points(rest: FlinkRest, endpoints: Endpoints, name: str, point: RestorePoint | None) -> list[RestorePoint]:
+    """All restore points of the jobs of a name and of the job that made `point`.
 
     They are looked for in the stack's folders, beside `point`, and in what the cluster says of jobs it remembers.
     """
-    name, job = job_name(deployment), point.job if point else ""
+    job = point.job if point else ""
     alive = [j.id for j in ask(rest.jobs) if j.name == name or (job and j.id.startswith(job))]
     jobs = {*alive, *(s.job_id for s in HISTORY.of_name(name)), *([job] if job else [])}
     folder = local_folder(point.path) if point else None

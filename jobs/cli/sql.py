@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from jobs.cli.stack import Endpoints, flink_client_env, load_endpoints
 from jobs.cluster.package import build_package
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.sql_files import as_script, pipeline_statements, question_statements
+from jobs.pipeline.sql_script import Statement
 
 SQL = PROJECT_ROOT / "sql"
 
@@ -38,6 +39,7 @@ Examples:
   meridian sql --config demo.yaml -f sql/queries/01_silent_stations.sql --json
   meridian sql --config demo.yaml --streaming -e "SELECT * FROM summaries_hourly"
   meridian sql --config demo.yaml --print-init > init.sql          for `sql-client.sh -i init.sql`
+  meridian sql --config demo.yaml --print-init --json              … as a list of statements
 """
 )
 @deployment_option
@@ -45,7 +47,7 @@ Examples:
 @click.option(
     "-f", "--file", "query_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="… of this file."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON; with --streaming one change a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; rows of --streaming one a line.")
 @click.option("--streaming", is_flag=True, help="Follow the topics instead of reading what is there now.")
 @click.option("--print-init", is_flag=True, help="Print the script that registers everything, and stop.")
 def sql(
@@ -55,15 +57,18 @@ def sql(
     deployment = read_current(config_file)
     if query and query_file:
         raise CliError("-e and -f exclude each other", EXIT_USAGE)
-    if as_json and not (query or query_file):
+    if as_json and not (query or query_file or print_init):
         raise CliError("--json needs a query", EXIT_USAGE, "give one with -e or -f")
-    script = init_script(deployment, streaming)
+    statements = init_statements(deployment, streaming)
+    script = as_script(statements)
     if print_init:
-        click.echo(script)
+        click.echo(json.dumps([statement.text for statement in statements]) if as_json else script)
         return
     endpoints = load_endpoints()
     code = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES).code
-    if query is None and query_file is None:
+    is_interactive = query is None and query_file is None
+    require_jars(flink_client_env(endpoints), is_interactive)
+    if is_interactive:
         sys.exit(_open_client(endpoints, script, code))
     question = query if query is not None else query_file.read_text(encoding="utf-8") if query_file else ""
     rows = ask(endpoints, [script, question], code)
@@ -74,10 +79,20 @@ def sql(
         _show([change["row"] for change in rows], as_json)
 
 
-def init_script(deployment: Deployment, streaming: bool) -> str:
-    """What a session of this deployment begins with, as one script; it may hold secrets."""
-    statements = pipeline_statements if streaming else question_statements
-    return as_script(statements(SQL, deployment))
+def init_statements(deployment: Deployment, streaming: bool) -> list[Statement]:
+    """What a session of this deployment begins with; it may hold secrets."""
+    return (pipeline_statements if streaming else question_statements)(SQL, deployment)
+
+
+def require_jars(environment: Mapping[str, str], is_interactive: bool) -> None:
+    """Refuse, in one line, to start a client that lacks a jar: it would fail with a class that nobody knows."""
+    wanted = [("FLINK_LIB_DIR", "flink-sql-connector-kafka")]
+    if is_interactive:
+        wanted += [("FLINK_OPT_DIR", "flink-sql-client"), ("FLINK_OPT_DIR", "flink-sql-gateway")]
+    missing = [name for folder, name in wanted if not any(Path(environment[folder]).glob(f"{name}-*.jar"))]
+    if missing:
+        hint = "start the stack anew: `meridian down` and `meridian up`"
+        raise CliError(f"the SQL client lacks {', '.join(missing)}", EXIT_ENVIRONMENT, hint)
 
 
 def ask(endpoints: Endpoints, scripts: Sequence[str], code: Path) -> Iterator[dict[str, Any]]:
@@ -123,19 +138,10 @@ def _reason(errors: str) -> str:
 
 
 def _open_client(endpoints: Endpoints, script: str, code: Path) -> int:
-    environment = flink_client_env(endpoints)
-    jars = {
-        name: list(Path(environment["FLINK_OPT_DIR"]).glob(f"{name}-*.jar"))
-        for name in ("flink-sql-client", "flink-sql-gateway")
-    }
-    if missing := [name for name, found in jars.items() if not found]:
-        raise CliError(
-            f"the SQL client lacks {', '.join(missing)}", EXIT_ENVIRONMENT, "run `meridian jars` and `meridian up`"
-        )
     info("tables: SHOW TABLES; views: SHOW VIEWS; functions: SHOW USER FUNCTIONS; leave with QUIT")
     with _files([script]) as (init,):
         command = [str(flink_home() / "bin" / "sql-client.sh"), "-i", init.as_uri(), "-pyfs", str(code)]
-        return subprocess.run(command, env=environment, check=False).returncode
+        return subprocess.run(command, env=flink_client_env(endpoints), check=False).returncode
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def submit(
             point = find_point(path)
             refuse_unfit_state(rest, point, plan(client, package), drained)
             if not repeat:
-                refuse_older(rest, endpoints, deployment, point)
+                refuse_older(rest, endpoints, job_name(deployment), point)
         elif not repeat:
             refuse_doubled_output(rest, endpoints, deployment)
         job_id = run(client, command)

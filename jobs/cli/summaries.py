@@ -10,13 +10,15 @@ from jobs.broker.summary_topics import summary_topic_specs
 from jobs.broker.topics import TopicProblem, TopicState, create_topics
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.deployment import deployment_option, job_name, read_deployment
-from jobs.cli.preconditions import PACKAGES, ask
+from jobs.cli.lifecycle import SAVEPOINT_TIMEOUT_S
+from jobs.cli.preconditions import PACKAGES, ask, find_point, refuse_older
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import flink_client, public_variables, run
 from jobs.cluster.client import shell_line
 from jobs.cluster.package import build_package
 from jobs.cluster.rest import FlinkRest
+from jobs.cluster.restore_points import plain_path
 from jobs.pipeline.config import Deployment
 
 
@@ -25,7 +27,8 @@ from jobs.pipeline.config import Deployment
 Examples:
   meridian summaries submit --config flink-conf/deployments/demo.yaml
   meridian summaries submit --config demo.yaml --print-only      show the flink command and stop
-  meridian summaries cancel --config demo.yaml
+  meridian summaries cancel --config demo.yaml --savepoint
+  meridian summaries submit --config demo.yaml --from-savepoint .meridian/stack/savepoints/savepoint-1a2b3c-…
 """
 )
 def summaries() -> None:
@@ -46,21 +49,24 @@ def topics(config_file: Path) -> None:
 
 @summaries.command()
 @deployment_option
-@click.option("--from-savepoint", metavar="PATH", help="Start from a savepoint of the same SQL files.")
+@click.option("--from-savepoint", metavar="PATH", help="Start from this savepoint or retained checkpoint.")
+@click.option("--repeat", is_flag=True, help="Publish again what the topics hold since that savepoint.")
 @click.option("--print-only", is_flag=True, help="Print the command, but do not run it.")
 @click.option("--json", "as_json", is_flag=True, help="Print job id and command as JSON.")
-def submit(config_file: Path, from_savepoint: str | None, print_only: bool, as_json: bool) -> None:
+def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_only: bool, as_json: bool) -> None:
     """Submit all inserts of `sql/` as one job; without a savepoint it summarises the aligned topic from its start.
 
-    Summaries are upserts: summarising again writes the same rows over the old ones.
+    Summaries are upserts: summarising again writes the same rows over the old ones, and late readings once more. A
+    savepoint is of the same SQL files: Flink refuses one whose state the changed files have no place for.
     """
     deployment = read_deployment(config_file)
     endpoints = load_endpoints()
     client, rest = flink_client(endpoints), FlinkRest(endpoints.rest_url)
     package = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES)
+    path = plain_path(from_savepoint) if from_savepoint else None
     command = [
         str(client.home / "bin" / "flink"), "run", "--detached",
-        *(["-s", from_savepoint] if from_savepoint else []),
+        *(["-s", path] if path else []),
         "--parallelism", str(deployment.parallelism),
         "--python", str(PROJECT_ROOT / "jobs" / "summarise_sql.py"),
         "--pyFiles", str(package.code),
@@ -77,22 +83,30 @@ def submit(config_file: Path, from_savepoint: str | None, print_only: bool, as_j
             raise CliError(
                 f"{name} runs already as job {running.id}", EXIT_USAGE, "end it with `meridian summaries cancel`"
             )
+        if path and not repeat:
+            refuse_older(rest, endpoints, name, find_point(path))
         _create(deployment)
         job_id = run(client, command)
-        success(f"submitted {name} as job {job_id}; web interface: {endpoints.rest_url}")
+        if not as_json:
+            success(f"submitted {name} as job {job_id}; web interface: {endpoints.rest_url}")
     if as_json:
         print_json({"job_id": job_id, "command": command})
 
 
 @summaries.command()
 @deployment_option
-def cancel(config_file: Path) -> None:
+@click.option("--savepoint", "with_savepoint", is_flag=True, help="Stop with a savepoint, to be started again from it.")
+def cancel(config_file: Path, with_savepoint: bool) -> None:
     """End the running summaries job; what it has published stays."""
     name = summaries_job(read_deployment(config_file))
-    rest = FlinkRest(load_endpoints().rest_url)
+    endpoints = load_endpoints()
+    rest = FlinkRest(endpoints.rest_url)
     job = ask(lambda: rest.running(name))
     if job is None:
         raise CliError(f"{name} is not running", EXIT_USAGE)
+    if with_savepoint:
+        click.echo(ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S)))
+        return
     ask(lambda: rest.cancel(job.id))
     ask(lambda: rest.wait(lambda: rest.running(name) is None, 60, f"end of job {job.id}"))
     success(f"cancelled {name} ({job.id})")

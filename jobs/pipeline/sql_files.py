@@ -11,7 +11,7 @@ from jobs.pipeline.sql_script import Statement, read_script
 _TABLES = ("01_settings.sql", "02_functions.sql", "10_sources.sql", "11_logs.sql")
 _INTERACTIVE = "15_interactive.sql"  # before the views: in batch mode a view of an unbounded table is refused
 _RESULTS = "18_results.sql"
-_PIPELINE = ("20_views.sql", "30_summaries.sql")
+_PIPELINE = ("19_repeats.sql", "20_views.sql", "30_summaries.sql")
 _INSERTS = "40_inserts.sql"
 
 

@@ -1,7 +1,8 @@
 """Readings that go through the align job and the summaries job, and what both make of them.
 
 Readings go raw -> align job -> aligned -> summaries job, in phases: within a phase nothing moves the watermark, and at
-its end a pacemaker does. So what is late is the same for both jobs, to the reading, however they batch.
+its end a pacemaker does. So what is late is the same for both jobs, to the reading, however they batch. Some aligned
+readings are written a second time, as by a producer that delivers at least once; the summaries job has to drop them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,7 @@ RECALIBRATED = "recalibrated"
 RECALIBRATED_FROM = int(dt.datetime(2024, 5, 2, 12, tzinfo=dt.UTC).timestamp() * 1000)
 PEERS = ("a", "b", "c")  # of both jobs: late, repeated and in time
 START = int(dt.datetime(2024, 12, 1, tzinfo=dt.UTC).timestamp() * 1000)
+REPEATS = 5  # after each phase
 LATE_FIELDS_OF_EACH_JOB = {"payload_base64", "payload_bytes", "payload_sha256"}
 
 
@@ -173,18 +176,27 @@ def sql_run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             wait_until_running(stack, job_id)
             wait_until_running(stack, submitted)
             unique: set[str] = set()
+            repeats = 0
 
             def send(records: list[Record]) -> None:
                 produce(stack, f"{NAME}.raw", records)
                 unique.update(json.loads(r.value or b"")["event_id"] for r in records)
-                wait_for(lambda: written(stack, f"{NAME}.aligned") >= len(unique), 90, "readings are aligned")
+                wait_for(lambda: written(stack, f"{NAME}.aligned") >= len(unique) + repeats, 90, "readings are aligned")
+
+            def repeat_newest() -> int:
+                newest_ones = committed(stack, f"{NAME}.aligned")[-REPEATS:]
+                produce(stack, f"{NAME}.aligned", [Record(json.dumps(r).encode(), b"again") for r in newest_ones])
+                return len(newest_ones)
 
             send(days_phase())
             for phase in peer_phases():
                 send(phase[:-1])
                 send(phase[-1:])
-            # Refused; its time is fine, and so moves the watermark: it must not come before older readings.
-            produce(stack, f"{NAME}.raw", [envelope("broken", START, unit="furlong")])
+                repeats += repeat_newest()
+            # Both are refused. The time of the first is fine, and moves the watermark: only after older readings.
+            in_an_hour_ms = time.time_ns() // 1_000_000 + HOUR
+            refused = [envelope("broken", START, unit="furlong"), envelope("fast-clock", in_an_hour_ms)]
+            produce(stack, f"{NAME}.raw", refused)
             send([reading("pacemaker", START + 10 * DAY, 0.0)])
             wait_for(lambda: is_complete(stack, own), 150, "all but the last reading are summarised or late")
             assert failures(stack, job_id) == failures(stack, submitted) == []
@@ -201,7 +213,7 @@ def sql_run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def is_complete(stack: Stack, own: dict[str, str]) -> bool:
     """Whether each definition accounts for all readings but the last one, which moves the watermark."""
-    aligned = len(committed(stack, f"{NAME}.aligned"))
+    aligned = len({r["event_id"] for r in committed(stack, f"{NAME}.aligned")})
     late = Counter(letter["definition"] for letter in committed(stack, own["late_summaries"]))
 
     def counted(role: str, kind: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -82,6 +83,11 @@ def test_late_readings_are_those_of_the_datastream_job(definition: str, sql_run:
 
     assert letters(sql_run.late_summaries) == letters(sql_run.late_events)
     assert len(letters(sql_run.late_events)) > 10, "a lifeless run"
+
+
+def test_a_late_reading_has_one_letter_for_a_definition_however_often_it_comes(sql_run: SqlRun) -> None:
+    letters = Counter((r["definition"], r["event_id"]) for r in sql_run.late_summaries)
+    assert set(letters.values()) == {1}
 
 
 def test_late_letters_have_the_fields_of_the_datastream_jobs_in_their_order(sql_run: SqlRun) -> None:

@@ -69,7 +69,7 @@ def endpoints(tmp_path: Path, history: History) -> Endpoints:
 def is_refused(endpoints: Endpoints, folder: Path | str, *jobs: Job, points: list[RestorePoint] | None = None) -> str:
     """What the check says of starting from a folder; empty when it may be started from."""
     try:
-        refuse_older(Cluster(*jobs, points=points), endpoints, DEPLOYMENT, find_point(str(folder)))  # type: ignore[arg-type]
+        refuse_older(Cluster(*jobs, points=points), endpoints, NAME, find_point(str(folder)))  # type: ignore[arg-type]
     except CliError as error:
         assert error.exit_code == EXIT_USAGE
         return error.message
