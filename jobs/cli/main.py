@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "outputs": ("jobs.cli.outputs:outputs", "See, switch and drop the versions of what the job publishes."),
     "export": ("jobs.cli.export:export", "Write topics to Parquet, NetCDF or CSV files."),
     "summaries": ("jobs.cli.summaries:summaries", "Publish summaries of the aligned readings by a SQL job."),
+    "join": ("jobs.cli.join:join", "Put several streams on one time grid: a row per place and instant."),
     "sql": ("jobs.cli.sql:sql", "Ask the topics in SQL: the SQL client, or one query."),
     "validate-day": ("jobs.cli.validate_day:validate_day", "Compute a day again in batch, and compare every window."),
     "audit": ("jobs.cli.audit:audit", "Check that every reading is accounted for exactly once."),

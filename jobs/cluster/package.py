@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.pipeline.config import Deployment, packaged_schema
+from jobs.pipeline.grid_config import GridDeployment
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code gives the same zip, byte for byte
 _ENTRY = "jobs/align_telemetry.py"
@@ -51,7 +52,7 @@ class Package:
         ]
 
 
-def build_package(root: Path, deployment_file: Path, deployment: Deployment, folder: Path) -> Package:
+def build_package(root: Path, deployment_file: Path, deployment: Deployment | GridDeployment, folder: Path) -> Package:
     """Pack the checkout at `root` and a validated deployment into `folder/<digest>`; done once per content."""
     files = sorted(
         path
@@ -60,7 +61,8 @@ def build_package(root: Path, deployment_file: Path, deployment: Deployment, fol
         if path.suffix in {".py", ".avsc", ".geojson"} and not _NOT_SHIPPED & set(path.relative_to(root).parts)
     )
     digest = hashlib.sha256(deployment_file.read_bytes())
-    schemas = {s.id: (deployment_file.parent / s.file).read_bytes() for s in deployment.avro.schemas}
+    of_avro = deployment.avro.schemas if isinstance(deployment, Deployment) else []
+    schemas = {s.id: (deployment_file.parent / s.file).read_bytes() for s in of_avro}
     for number, schema in sorted(schemas.items()):
         digest.update(f"schema {number}".encode() + b"\0" + schema)
     for path in files:

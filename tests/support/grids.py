@@ -10,9 +10,10 @@ import numpy as np
 import orjson
 
 from tests.support.shards import DictStore
+from udfs.grid.fate import Arrival, Gridded, Row
 from udfs.grid.rules import GridRule, MetricRule
 from udfs.grid.series import NO_FEED, Origin
-from udfs.grid.shard import Arrival, Gridded, GridShard, Row
+from udfs.grid.shard import GridShard
 
 END = 2**62
 Script = list[int | list[Arrival]]  # watermarks and frames

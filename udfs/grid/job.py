@@ -7,16 +7,20 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from udfs.grid.clock import Clocks
-from udfs.grid.frame import GridReadings
+from udfs.grid.fate import Arrival, Gridded
+from udfs.grid.frame import GridReadings, Lane
 from udfs.grid.outputs import Outputs
 from udfs.grid.rules import GridRule, GridRules
 from udfs.grid.series import Origin
-from udfs.grid.shard import Arrival, Gridded, GridShard
+from udfs.grid.shard import GridShard
 from udfs.shard_log import KeyedStore
 
 ROWS, REVISIONS = "rows", "revisions"  # counted beside the classes of readings
+
+_NO_DELAY = np.iinfo(np.int64).max
 
 
 class Done(NamedTuple):
@@ -36,6 +40,7 @@ class GridJobShard:
         self._grids = {rule.name: (rule, GridShard(rule, store)) for rule in rules.grids}
         self._outputs = outputs
         self._clocks = Clocks(rules.clock)
+        self._bucket_ms = rules.clock.bucket_ms
         self._clock_known: set[str] = set()
         self._corrections = {c.sensor_id: c for c in rules.clock.corrections}
 
@@ -93,23 +98,31 @@ class GridJobShard:
 
     def _see_clocks(self, store: KeyedStore, readings: GridReadings) -> None:
         """Publish a sensor's estimate whenever a span of its delays is complete."""
-        for index, number in enumerate(readings.lane):
-            lane = readings.lanes[number]
-            if not lane.tells_clock:
-                continue
-            sensor_id, arrival_ms = lane.sensor_id, readings.arrival_ms[index]
-            event_ms = readings.time_ms[index] - readings.correction_ms[index]
-            if sensor_id not in self._clock_known:
-                self._recall(store, sensor_id)
-            span = self._clocks.see(sensor_id, arrival_ms, arrival_ms - event_ms)
-            if span is None:
-                continue
-            store.put(_clock_key(sensor_id), msgspec.msgpack.encode(self._clocks.minima[sensor_id]))
-            found = self._clocks.estimate(sensor_id)
-            if found is not None:
-                correction = self._corrections.get(sensor_id)
-                correction_ms = correction.correction_ms(found.at_ms) if correction else 0
-                self._outputs.clock(sensor_id, lane.source, found, correction_ms)
+        if not len(readings):
+            return
+        lane, arrival_ms = np.frombuffer(readings.lane, np.uint32), np.frombuffer(readings.arrival_ms, np.int64)
+        event_ms = np.subtract(readings.time_ms, readings.correction_ms)
+        starts = arrival_ms - arrival_ms % self._bucket_ms
+        for start_ms in np.unique(starts).tolist():
+            rows = starts == start_ms
+            least = np.full(len(readings.lanes), _NO_DELAY)
+            np.minimum.at(least, lane[rows], (arrival_ms - event_ms)[rows])
+            for number in np.unique(lane[rows]).tolist():
+                if readings.lanes[number].tells_clock:
+                    self._see_clock(store, readings.lanes[number], start_ms, int(least[number]))
+
+    def _see_clock(self, store: KeyedStore, lane: Lane, arrival_ms: int, delay_ms: int) -> None:
+        sensor_id = lane.sensor_id
+        if sensor_id not in self._clock_known:
+            self._recall(store, sensor_id)
+        if self._clocks.see(sensor_id, arrival_ms, delay_ms) is None:
+            return
+        store.put(_clock_key(sensor_id), msgspec.msgpack.encode(self._clocks.minima[sensor_id]))
+        found = self._clocks.estimate(sensor_id)
+        if found is not None:
+            correction = self._corrections.get(sensor_id)
+            correction_ms = correction.correction_ms(found.at_ms) if correction else 0
+            self._outputs.clock(sensor_id, lane.source, found, correction_ms)
 
     def _recall(self, store: KeyedStore, sensor_id: str) -> None:
         self._clock_known.add(sensor_id)

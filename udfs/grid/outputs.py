@@ -10,9 +10,9 @@ import orjson
 
 from udfs.dead_letter import Source, dead_letter
 from udfs.grid.clock import ClockEstimate
+from udfs.grid.fate import Row
 from udfs.grid.frame import GridReadings
 from udfs.grid.rules import GridRule, GridRules
-from udfs.grid.shard import Row
 from udfs.reasons import Reason
 
 

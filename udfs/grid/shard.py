@@ -11,50 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
-from typing import NamedTuple
 
+from udfs.grid.fate import GRIDDED, LATE, MERGED, Arrival, Gridded, Row
 from udfs.grid.log import Kept, KeptCodec, Published, PublishedCodec, encode
-from udfs.grid.row import Content, content_at
+from udfs.grid.row import content_at
 from udfs.grid.rules import GridRule
-from udfs.grid.series import Origin, Point, Series
+from udfs.grid.series import Point, Series
 from udfs.shard_log import NO_WATERMARK, KeyedStore, ShardLog
 
 _TICKS = 8  # timers are set at eighths of a period, so that the places of a shard share them
 _CLOSED = "closed"
-
-GRIDDED, MERGED, LATE = "gridded", "merged", "late"  # classes of readings that have a place and a metric
-
-
-class Arrival(NamedTuple):
-    """A reading on its way to the place; the names of the metrics that take it, the first of which counts it."""
-
-    place: str
-    metrics: tuple[str, ...]
-    time_ms: int
-    origin: Origin
-    tie: int
-    value: float
-    correction_ms: int = 0
-
-
-class Row(NamedTuple):
-    """A row to be published."""
-
-    place: str
-    instant_ms: int
-    revision: int
-    timing: str  # `on_time`, `unsettled` (a straggler may still come in time) or `late` (changed by one that was late)
-    content: Content
-    watermark_ms: int
-
-
-class Gridded(NamedTuple):
-    """What a frame or a timer did."""
-
-    rows: list[Row]
-    late: list[tuple[int, int]]  # (index of the arrival, watermark)
-    counts: Counter[tuple[str, str]]  # by source and class; a reading that is merged afterwards takes its count along
-    timers_ms: list[int]
+_END_OF_TIME = 2**63
 
 
 class GridShard:
@@ -63,6 +30,7 @@ class GridShard:
     def __init__(self, rule: GridRule, store: KeyedStore) -> None:
         self._rule = rule
         self._metrics = {m.name: m for m in rule.metrics}
+        self._influence_ms = {m.name: rule.influence_ms(m) for m in rule.metrics}
         self._kept: ShardLog[list[Kept]] = ShardLog(store, KeptCodec(), f"grid/{rule.name}", growth=2)
         self._published: ShardLog[dict[str, Published]] = ShardLog(store, PublishedCodec(), f"rows/{rule.name}")
         self._span_ms = max(rule.period_ms, (rule.before_ms + rule.after_ms) // 8)
@@ -82,15 +50,27 @@ class GridShard:
         late: list[tuple[int, int]] = []
         spans: dict[int, list[Kept]] = {}
         touched: dict[tuple[str, int], None] = {}
+        in_time: dict[str, int] = {}  # by place the earliest reading that the watermark has not passed
         counts: Counter[tuple[str, str]] = Counter()
+        open_from_ms = self._open_from(watermark_ms)
         for index, arrival in enumerate(arrivals):
-            takers = [name for name in arrival.metrics if not self._is_late(arrival.time_ms, name, watermark_ms)]
-            if not takers:
-                late.append((index, watermark_ms))
-                counts[arrival.origin.source, LATE] += 1
-                continue
+            place, takers, time_ms = arrival[:3]
+            if time_ms > watermark_ms:
+                if time_ms < in_time.get(place, _END_OF_TIME):
+                    in_time[place] = time_ms
+            else:
+                takers = tuple(name for name in takers if self._last_of(time_ms, name) >= open_from_ms)
+                if not takers:
+                    late.append((index, watermark_ms))
+                    counts[arrival.origin.source, LATE] += 1
+                    continue
+                self._touch(place, time_ms, watermark_ms, touched)
             self._take(arrival, takers, spans, counts)
-            self._touch(arrival.place, arrival.time_ms, watermark_ms, touched)
+            self._schedule_after(time_ms, watermark_ms)
+        for place, time_ms in in_time.items():  # what is settled, nothing in time can change
+            for instant_ms in self._unsettled.get(place, ()):
+                if instant_ms >= time_ms - self._rule.after_ms:
+                    touched[place, instant_ms] = None
         for span, kept in spans.items():
             self._keep(store, span, kept)
         rows = before.rows
@@ -135,9 +115,9 @@ class GridShard:
         """How many readings are kept."""
         return sum(len(s) for of_place in self._places.values() for s in of_place.values())
 
-    def _is_late(self, time_ms: int, name: str, watermark_ms: int) -> bool:
-        last_ms = self._rule.last_instant(time_ms + self._rule.influence_ms(self._metrics[name]))
-        return last_ms < self._open_from(watermark_ms)
+    def _last_of(self, time_ms: int, name: str) -> int:
+        """The last instant that a reading concerns, for one metric."""
+        return self._rule.last_instant(time_ms + self._influence_ms[name])
 
     def _open_from(self, watermark_ms: int) -> int:
         """A time before which all instants are closed; see `GridRule.closes_ms`."""
@@ -146,7 +126,7 @@ class GridShard:
         return max(closed_ms, self._kept.mark(_CLOSED)) + 1
 
     def _take(
-        self, arrival: Arrival, takers: list[str], spans: dict[int, list[Kept]], counts: Counter[tuple[str, str]]
+        self, arrival: Arrival, takers: tuple[str, ...], spans: dict[int, list[Kept]], counts: Counter[tuple[str, str]]
     ) -> None:
         """Put a reading into its series, and count it and what it changes the class of."""
         span_ms = arrival.time_ms - arrival.time_ms % self._span_ms
@@ -172,20 +152,22 @@ class GridShard:
         return series.add(point)
 
     def _touch(self, place: str, time_ms: int, watermark_ms: int, touched: dict[tuple[str, int], None]) -> None:
-        """Note the rows that a reading may change now, and schedule the first one that the watermark has not passed."""
+        """Note the rows that a reading behind the watermark may change."""
         rule = self._rule
-        passed_ms = watermark_ms - min(0, rule.after_ms)
-        first_ms, last_ms = time_ms - rule.after_ms, time_ms + rule.before_ms
-        if time_ms <= watermark_ms:
-            for instant_ms in rule.instants(max(first_ms, self._open_from(watermark_ms)), min(last_ms, passed_ms)):
-                touched[place, instant_ms] = None
-        else:  # what is settled, nothing in time can change
-            for instant_ms in self._unsettled.get(place, ()):
-                if instant_ms >= first_ms:
-                    touched[place, instant_ms] = None
-        next_ms = rule.first_instant(max(time_ms - rule.begins_ms, passed_ms + 1))
-        if next_ms <= last_ms:
-            self._schedule(next_ms)  # and each look schedules the next one
+        from_ms = max(time_ms - rule.after_ms, self._open_from(watermark_ms))
+        for instant_ms in rule.instants(from_ms, min(time_ms + rule.before_ms, self._passed_ms(watermark_ms))):
+            touched[place, instant_ms] = None
+
+    def _schedule_after(self, time_ms: int, watermark_ms: int) -> None:
+        """Schedule the first row of a reading that the watermark has not passed; each look schedules the next one."""
+        rule = self._rule
+        next_ms = rule.first_instant(max(time_ms - rule.begins_ms, self._passed_ms(watermark_ms) + 1))
+        if next_ms not in self._scheduled and next_ms <= time_ms + rule.before_ms:
+            self._schedule(next_ms)
+
+    def _passed_ms(self, watermark_ms: int) -> int:
+        """The last time up to which rows have been looked at."""
+        return watermark_ms - min(0, self._rule.after_ms)
 
     def _schedule(self, instant_ms: int) -> None:
         if instant_ms not in self._scheduled:
@@ -295,10 +277,9 @@ class GridShard:
             for place, metric, point in self._kept.value(store, name):
                 if metric in self._metrics:  # else it has left the configuration
                     self._insert(place, metric, point)
-                    self._touch(place, max(point.time_ms, watermark_ms + 1), watermark_ms, {})
+                    self._schedule_after(point.time_ms, watermark_ms)
         if watermark_ms == NO_WATERMARK:
             return
-        passed_ms = watermark_ms - min(0, self._rule.after_ms)
-        for instant_ms in self._rule.instants(self._open_from(watermark_ms), passed_ms):
+        for instant_ms in self._rule.instants(self._open_from(watermark_ms), self._passed_ms(watermark_ms)):
             for place in self._places:
                 self._wait(place, instant_ms, watermark_ms)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.grids import END, Script, Shard, arrival, brute_force, grid, metric
+from udfs.grid.fate import Arrival
 from udfs.grid.rules import GridRule
-from udfs.grid.shard import Arrival
 
 ALL = grid(
     metric("level", "linear", 25),

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from tests.support.grids import END, Shard, arrival, metric
+from udfs.grid.fate import Arrival
 from udfs.grid.pairing import Station, pair_stations
 from udfs.grid.rules import GridRule
-from udfs.grid.shard import Arrival
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 MINUTE = 60_000

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.grids import END, Shard, arrival, grid, metric
+from udfs.grid.fate import Arrival
 from udfs.grid.rules import FeedRule, SameReading
-from udfs.grid.shard import Arrival
 
 FEEDS = (FeedRule("operator", sensors=("a*",)), FeedRule("collector", sensors=("b*",)))
 RULE = grid(metric("level", "mean", 10, same_reading=SameReading(2, 0.5)), feeds=FEEDS)
