@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import click
 
 from jobs.cli.console import CliError, info, success
+from jobs.cli.demo_support import command, port_options, run_meridian, start_afresh, step
+from jobs.cli.lazy import LazyGroup
 from jobs.cli.project import FLINK_CONF, STATE_DIR
 from jobs.cli.stack import load_endpoints
 from jobs.cli.watch import follow
@@ -20,32 +21,40 @@ from jobs.cluster.rest import FlinkRest
 DEMO = FLINK_CONF / "deployments" / "demo.yaml"
 
 
-@click.command(epilog="\b\nExample:\n  meridian demo --readings 1200000 --rate 12000")
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "bridges": ("jobs.cli.demo_bridges:bridges", "Stations that speak MQTT, REST and HTTP push."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    invoke_without_command=True,
+    epilog="\b\nExamples:\n  meridian demo --readings 1200000 --rate 12000\n  meridian demo bridges",
+)
 @click.option("--readings", default=1_050_000, show_default=True, help="Readings to generate.")
 @click.option("--rate", default=9_000, show_default=True, help="Records per second.")
 @click.option("--seed", default=2026, show_default=True, help="Same seed, same readings.")
 @click.option("--kafka-port", type=int, help="Port of the broker, where 9092 is taken.")
 @click.option("--rest-port", type=int, help="Port of Flink's web interface, where 8081 is taken.")
-def demo(readings: int, rate: int, seed: int, **ports: int | None) -> None:
+@click.pass_context
+def demo(ctx: click.Context, /, readings: int, rate: int, seed: int, **ports: int | None) -> None:
     """Start the stack and the job, send an hour of hostile readings, watch them, audit them.
 
     The topics of the deployment `demo` are emptied first.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     started = time.monotonic()
-    _step("1/5", "broker and cluster")
-    chosen = [(f"--{name.replace('_', '-')}", str(port)) for name, port in ports.items() if port]
-    _meridian("up", *(word for option in chosen for word in option))
+    step("1/5", "broker and cluster")
+    run_meridian("up", *port_options(ports))
     endpoints = load_endpoints()
     os.environ["MERIDIAN_KAFKA"] = endpoints.bootstrap_servers  # the deployment's default is port 9092
     rest = FlinkRest(endpoints.rest_url)
-    _step("2/5", "fresh topics, and the job")
-    _meridian("cancel", "--config", str(DEMO), check=False, quiet=True)
-    _meridian("topics", "delete", "--config", str(DEMO), "--yes", check=False, quiet=True)
-    _meridian("topics", "create", "--config", str(DEMO))
-    job_id = json.loads(_meridian("submit", "--config", str(DEMO), "--json"))["job_id"]
-    rest.wait(lambda: rest.vertices_running(job_id), 120, "start of the job")
+    step("2/5", "fresh topics, and the job")
+    job_id = start_afresh(DEMO, rest)
 
-    _step("3/5", f"{readings:,} readings of one hour: late, twice, skewed, mis-projected and broken ones among them")
+    step("3/5", f"{readings:,} readings of one hour: late, twice, skewed, mis-projected and broken ones among them")
     ledger = STATE_DIR / "demo-ledger.parquet"
     generator = _start_generator(readings, rate, seed, ledger)
     try:
@@ -56,11 +65,11 @@ def demo(readings: int, rate: int, seed: int, **ports: int | None) -> None:
     if generator.returncode:
         raise CliError(f"the generator ended with exit code {generator.returncode}")
 
-    _step("4/5", "the audit: every offset of the raw topic, and the ledger that says what must become of it")
+    step("4/5", "the audit: every offset of the raw topic, and the ledger that says what must become of it")
     audit = subprocess.run(
-        _command("audit", "--config", str(DEMO), "--ledger", str(ledger), "--close", "--wait", "120"), check=False
+        command("audit", "--config", str(DEMO), "--ledger", str(ledger), "--close", "--wait", "120"), check=False
     )
-    _step("5/5", "look around")
+    step("5/5", "look around")
     info(_NEXT.format(rest_url=endpoints.rest_url, config=DEMO.relative_to(FLINK_CONF.parent)))
     if audit.returncode:
         raise CliError("the audit found readings that are not where they belong")
@@ -76,26 +85,9 @@ _NEXT = """\
 """
 
 
-def _step(number: str, what: str) -> None:
-    click.secho(f"\n[{number}] {what}", bold=True, err=True)
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "jobs.cli.main", *arguments]
-
-
-def _meridian(*arguments: str, check: bool = True, quiet: bool = False) -> str:
-    """Run another command in a process of its own, as the user would; its standard output."""
-    stderr = subprocess.DEVNULL if quiet else None
-    result = subprocess.run(_command(*arguments), stdout=subprocess.PIPE, stderr=stderr, text=True, check=False)
-    if check and result.returncode:
-        raise CliError(f"meridian {arguments[0]} failed", result.returncode)
-    return result.stdout
-
-
 def _start_generator(readings: int, rate: int, seed: int, ledger: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        _command(
+        command(
             "generate", "--config", str(DEMO), "--readings", str(readings), "--rate", str(rate), "--seed", str(seed),
             "--ledger", str(ledger), "--no-end-markers",
         ),
