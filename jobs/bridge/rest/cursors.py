@@ -21,6 +21,7 @@ from jobs.broker.clients import kafka_settings
 
 _TIMEOUT_S = 15.0
 _GRACE_S = 30.0
+_POLL_S = 0.1
 
 
 class CursorsUnusable(RuntimeError):  # noqa: N818
@@ -95,12 +96,28 @@ def ensure_cursors_topic(run: Run) -> None:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-        resource = ConfigResource(ResourceType.TOPIC, topic)
-        policy = admin.describe_configs([resource])[resource].result(_TIMEOUT_S)["cleanup.policy"].value
+        policy = _cleanup_policy(admin, topic)
     except KafkaException as error:
         raise CursorsUnusable(f"topic {topic}: {error.args[0].str()}") from None
     if policy != "compact":
         raise CursorsUnusable(f"topic {topic}: cleanup.policy is {policy}, must be compact, or cursors are lost")
+
+
+def _cleanup_policy(admin: AdminClient, topic: str) -> str | None:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            found = admin.describe_configs([resource])[resource].result(_TIMEOUT_S)
+        except KafkaException as error:
+            # Created, but the broker that is asked has not heard of it yet.
+            is_unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            if not is_unknown or time.monotonic() > deadline_s:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            policy: str | None = found["cleanup.policy"].value
+            return policy
 
 
 class CursorReader:
