@@ -20,6 +20,7 @@ from jobs.pipeline.deployment_file import InvalidDeployment
 if TYPE_CHECKING:
     from jobs.export.batches import ZoneOf
     from jobs.export.tables import Table
+    from jobs.export.write import Format
 
 _STATION = "station"
 
@@ -72,17 +73,11 @@ def export(
     from jobs.export.batches import UnfitValue
     from jobs.export.netcdf import UnfitForNetcdf
     from jobs.export.select import Selection, UnreadableRecord
-    from jobs.export.write import format_of, write_file
+    from jobs.export.write import write_file
 
     deployment = read_current(config_file)
     table = _table(table_name, deployment)
-    kind = format_of(output)
-    if kind is None:
-        raise CliError(f"{output.name}: the name must end in .parquet, .geoparquet, .nc, .csv or .csv.gz", EXIT_USAGE)
-    if not output.parent.is_dir():
-        raise CliError(f"{output.parent}: no such folder", EXIT_USAGE)
-    if time_zone is not None and kind != "csv":
-        raise CliError("--time-zone: local times are for CSV; other formats hold UTC", EXIT_USAGE)
+    kind = _format(output, time_zone)
     series = table.measures.series if table.measures else "sensor_id"
     wanted = {"stream": streams, "metric": metrics, series: sensors, "definition": windows}
     unknown = [name for name, values in wanted.items() if values and name not in table.columns]
@@ -104,6 +99,19 @@ def export(
     if as_json:
         print_json({"file": output, "topic": table.topic, "read": written.read, "rows": written.rows})
     success(f"{written.rows:,} rows of {written.read:,} records of {table.topic} in {output}")
+
+
+def _format(output: Path, time_zone: str | None) -> Format:
+    from jobs.export.write import format_of
+
+    kind = format_of(output)
+    if kind is None:
+        raise CliError(f"{output.name}: the name must end in .parquet, .geoparquet, .nc, .csv or .csv.gz", EXIT_USAGE)
+    if not output.parent.is_dir():
+        raise CliError(f"{output.parent}: no such folder", EXIT_USAGE)
+    if time_zone is not None and kind != "csv":
+        raise CliError("--time-zone: local times are for CSV; other formats hold UTC", EXIT_USAGE)
+    return kind
 
 
 def _table(name: str, deployment: Deployment) -> Table:
