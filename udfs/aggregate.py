@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from udfs.frame import Readings
+from udfs.sampling import Sample, certain, fold_samples, merge_samples
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -54,6 +55,7 @@ class Aggregate(msgspec.Struct, frozen=True):
     lat_deg: float
     x: float
     y: float
+    sample: Sample | None = None  # where there are sampled readings
 
     @property
     def std(self) -> float:
@@ -77,6 +79,7 @@ class _Chunk(msgspec.Struct, array_like=True, gc=False):
     integers: bytes
     floats: bytes
     sensors: list[list[str]]
+    samples: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -87,7 +90,7 @@ _decoder = msgspec.msgpack.Decoder(_Chunk)
 class Partials:
     """Partial aggregates, each (key, metric) once; `integers` and `floats` have a row per field, a column per key.
 
-    `sensors` is empty for windows by sensor.
+    `sensors` is empty for windows by sensor; `samples` has a row per field of `Sample`, or is None: nothing is sampled.
     """
 
     names: list[Key]
@@ -96,6 +99,7 @@ class Partials:
     integers: Integers
     floats: Floats
     sensors: list[list[str]]
+    samples: Floats | None = None
 
     @cached_property
     def index(self) -> dict[Key, int]:
@@ -113,6 +117,7 @@ class Partials:
                 self.integers.tobytes(),
                 self.floats.tobytes(),
                 self.sensors,
+                b"" if self.samples is None else self.samples.tobytes(),
             )
         )
 
@@ -127,6 +132,7 @@ class Partials:
             np.frombuffer(chunk.integers, np.int64).reshape(len(_INTEGERS), size),
             np.frombuffer(chunk.floats, np.float64).reshape(len(_FLOATS), size),
             chunk.sensors,
+            np.frombuffer(chunk.samples).reshape(-1, size) if chunk.samples else None,
         )
 
     def take(self, columns: Sequence[int]) -> Partials:
@@ -137,6 +143,7 @@ class Partials:
             self.integers[:, columns],
             self.floats[:, columns],
             [self.sensors[c] for c in columns] if self.sensors else [],
+            None if self.samples is None else self.samples[:, columns],
         )
 
     def only(self, names: Iterable[Key]) -> Partials:
@@ -147,6 +154,8 @@ class Partials:
         keys, metrics = zip(*self.names, strict=True) if self.names else ((), ())
         columns = (*self.integers.tolist(), *self.floats.tolist())
         sensors = self.sensors or [[] for _ in self.names]
+        if self.samples is not None:
+            columns += ([Sample(*s) if s[0] else None for s in self.samples.T.tolist()],)
         return list(map(Aggregate, keys, metrics, self.first_ids, self.last_ids, sensors, *columns))
 
 
@@ -166,8 +175,9 @@ def merge(parts: Sequence[Partials]) -> Partials:
     first_ids = [event_id for part in parts for event_id in part.first_ids]
     last_ids = [event_id for part in parts for event_id in part.last_ids]
     sensors = [names for part in parts for names in part.sensors]
+    samples = _samples(parts)
     if len(index) == len(groups):
-        return Partials(all_names, first_ids, last_ids, integers, floats, sensors)
+        return Partials(all_names, first_ids, last_ids, integers, floats, sensors, samples)
 
     sizes = np.bincount(groups)
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
@@ -200,6 +210,7 @@ def merge(parts: Sequence[Partials]) -> Partials:
         np.stack((total, integers[_FIRST_MS, first], integers[_LAST_MS, last])),
         found,
         _united([sensors[i] for i in order.tolist()], starts) if sensors else [],
+        None if samples is None else merge_samples(samples[:, order], starts, sizes),
     )
 
 
@@ -254,6 +265,9 @@ def fold(
     first, last = _ends(readings, rows, times, starts, counts)
     found[_FIRST], found[_LAST] = values[first], values[last]
     ids = readings.event_id
+    samples = None
+    if readings.fraction is not None:
+        samples = fold_samples(np.frombuffer(readings.fraction)[rows], values, starts, counts)
     partials = Partials(
         [stations.names[i] for i in groups[starts].tolist()],
         [ids[i] for i in rows[first].tolist()],
@@ -261,6 +275,7 @@ def fold(
         np.stack((counts, times[first], times[last])),
         found,
         _united([[stations.sensor_ids[i]] for i in of_row.tolist()], starts) if by_place else [],
+        samples,
     )
     begins = np.unique(panes[starts], return_index=True)
     if len(begins[0]) == 1:
@@ -303,6 +318,18 @@ def _extremes(
         ranked = [(int(times[i]), ids[i], float(values[i]), i) for i in members]
         found[group] = (max if latest else min)(ranked)[-1]
     return found
+
+
+def _samples(parts: Sequence[Partials]) -> Floats | None:
+    if all(part.samples is None for part in parts):
+        return None
+    return np.concatenate(
+        [
+            certain(part.integers[_COUNT], part.floats[_MEAN]) if part.samples is None else part.samples
+            for part in parts
+        ],
+        axis=1,
+    )
 
 
 def _united(sensors: Sequence[Sequence[str]], starts: Integers) -> list[list[str]]:

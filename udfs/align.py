@@ -105,7 +105,7 @@ class Aligner:
         event_time_ms = event_time_ns // 1_000_000
         check_event_time(event_time_ms, record.append_time_ms, stream.max_age_ms, self._rules.time)
         check_header_time(event_time_ms, headers.event_timestamp_ms)
-        sensor_id, _, _, crs_source, payload_version, content_type, *attribute_headers = record.headers
+        sensor_id, _, _, crs_source, payload_version, content_type, _, *attribute_headers = record.headers
         attributes = with_headers(reading.attributes, self._rules.attribute_headers, attribute_headers)
 
         get = fields.get
@@ -130,6 +130,7 @@ class Aligner:
             record.append_time_ms,
             record.partition,
             record.offset,
+            headers.sampling_fraction,
         )
         if not site.is_located:
             pending.append(Pending(place, key, series, site))

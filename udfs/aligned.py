@@ -35,9 +35,11 @@ class Head(msgspec.Struct, gc=False):
 _encode = msgspec.json.Encoder().encode
 
 
-def aligned_head(head: Head, attributes: dict[str, Any] | None) -> bytes:
+def aligned_head(head: Head, attributes: dict[str, Any] | None, fraction: float | None = None) -> bytes:
     """Write the head, `{"event_id":…`, without a closing brace."""
     written = _encode(head)[:-1]
+    if fraction is not None:
+        written += b',"sampling_fraction":' + orjson.dumps(fraction)
     return written if attributes is None else written + b',"attributes":' + orjson.dumps(attributes)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from udfs.aligned import Head, aligned_head
 from udfs.frame import FRAME_VERSION, Frame, Letter, index_stations, pack
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 
 class RawRecord(NamedTuple):
-    """One Kafka record of the raw topic; `headers` are the six of ENVELOPE_HEADERS, then the attribute headers."""
+    """One Kafka record of the raw topic; `headers` are those of ENVELOPE_HEADERS, then the attribute headers."""
 
     value: bytes | None
     key: bytes | None
@@ -87,6 +88,7 @@ class AlignedColumns:
         self.id_digest = [0] * size
         self.content_digest = [0] * size
         self.head = [b""] * size
+        self.fraction: dict[int, float] = {}  # of sampled readings, which most batches have none of
 
     def put(
         self,
@@ -104,6 +106,7 @@ class AlignedColumns:
         append_time_ms: int,
         partition: int,
         offset: int,
+        fraction: float | None,
     ) -> None:
         """Write an accepted reading; an event id that it lacks is derived."""
         event_time_ms = event_time_ns // 1_000_000
@@ -115,7 +118,7 @@ class AlignedColumns:
             event_id, derived, value, value_original, quality, event_time_ms, ingest_time_ms, append_time_ms, stale, z,
             partition, offset,
         )  # fmt: skip
-        self.head[place] = aligned_head(head, attributes)  # first, since attributes can hold what JSON cannot
+        self.head[place] = aligned_head(head, attributes, fraction)  # first, since attributes can hold what JSON cannot
         self.event_id[place] = event_id
         self.event_time_ms[place] = event_time_ms
         self.value[place] = value
@@ -123,6 +126,8 @@ class AlignedColumns:
         self.content_digest[place] = content_digest(site.content_seed, event_time_ns, value_original)
         self.site[place] = site
         self.shard[place] = series.shard
+        if fraction is not None:
+            self.fraction[place] = fraction
 
     def drop(self, place: int) -> None:
         """Take back a reading that turned out to be refused."""
@@ -159,6 +164,7 @@ def encode_frames(
             (raw.append_time_ms, np.int64),
         )
     ]
+    fractions = _fractions(aligned, order)
     frames = []
     begin = 0
     for shard, end in enumerate(ends):
@@ -181,10 +187,20 @@ def encode_frames(
                 [value or b"" for value in _pick(raw.value, mine)],
                 _pick(aligned.head, mine),
                 letters.get(shard, []),
+                fractions[8 * begin : 8 * end],
             )
             frames.append((shard, pack(frame)))
         begin = end
     return frames
+
+
+def _fractions(aligned: AlignedColumns, order: npt.NDArray[np.intp]) -> bytes:
+    """The column of sampling fractions; empty without sampled readings."""
+    if not aligned.fraction:
+        return b""
+    column = np.ones(len(order))
+    column[list(aligned.fraction)] = list(aligned.fraction.values())
+    return column[order].tobytes()
 
 
 def _pick(column: Sequence[T], places: Sequence[int]) -> list[T]:

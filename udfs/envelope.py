@@ -7,6 +7,7 @@ from typing import Any
 
 from udfs.reading import MAX_TEXT_LENGTH, Headers
 from udfs.reasons import Reason, Rejected
+from udfs.sampling import SAMPLING_HEADER, read_fraction
 
 ENVELOPE_HEADERS = (
     "sensor_id",
@@ -15,6 +16,7 @@ ENVELOPE_HEADERS = (
     "crs_source",
     "payload_version",
     "content-type",
+    SAMPLING_HEADER,
 )
 MAX_CRS_LENGTH = 4_096  # a WKT text fits
 MAX_TIME_DIGITS = 18  # always fits a signed 64-bit integer, Flink's BIGINT
@@ -27,6 +29,7 @@ def read_headers(
     crs_source: bytes | None,
     payload_version: bytes | None,
     content_type: bytes | None,
+    sampling_fraction: bytes | None = None,
 ) -> Headers:
     """Decode the envelope's headers; a header that a (foreign) producer left out is None.
 
@@ -38,6 +41,8 @@ def read_headers(
         UTF-8 text of 1 to 4,096 characters that is not blank.
     ingest_timestamp, event_timestamp
         Epoch milliseconds in ASCII decimal digits, at most 18, with an optional minus sign.
+    sampling_fraction
+        See `udfs.sampling.read_fraction`.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def read_headers(
     Raises
     ------
     Rejected
-        BROKEN_HEADER, naming the header: it is not UTF-8, empty, blank, too long, or not a decimal integer.
+        BROKEN_HEADER, naming the header: it is not UTF-8, empty, blank, too long, or not such a number.
 
     Source: DESIGN "Raw envelope"; RFC 3629 (UTF-8).
     """
@@ -58,6 +63,7 @@ def read_headers(
         _read_text("crs_source", crs_source, MAX_CRS_LENGTH),
         _read_text("payload_version", payload_version),
         _read_text("content-type", content_type),
+        read_fraction(sampling_fraction),
     )
 
 

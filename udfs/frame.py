@@ -50,6 +50,7 @@ class Row(NamedTuple):
     append_time_ms: int
     raw: bytes  # the value as received, for dead letters
     aligned: bytes  # the start of the aligned record's JSON: `{"event_id":…` without a closing brace
+    fraction: float = 1.0  # see `udfs.sampling`
 
 
 Letter = tuple[str, bytes, bytes]  # (reason, key, record)
@@ -72,6 +73,7 @@ class Frame(msgspec.Struct, array_like=True, gc=False):
     raw: Sequence[bytes]
     aligned: Sequence[bytes]
     invalid: list[Letter]
+    fraction: bytes = b""  # float64; none where all are 1, and in frames of versions that knew no sampling
 
 
 class Readings:
@@ -83,6 +85,7 @@ class Readings:
         "content_digest",
         "event_id",
         "event_time_ms",
+        "fraction",
         "id_digest",
         "offset",
         "partition",
@@ -105,6 +108,7 @@ class Readings:
         self.append_time_ms = array("q", frame.append_time_ms)
         self.raw = frame.raw
         self.aligned = frame.aligned
+        self.fraction = array("d", frame.fraction) if frame.fraction else None
 
     def __len__(self) -> int:
         return len(self.event_id)
@@ -122,6 +126,7 @@ class Readings:
             self.append_time_ms[index],
             self.raw[index],
             self.aligned[index],
+            1.0 if self.fraction is None else self.fraction[index],
         )
 
 
@@ -146,7 +151,7 @@ def encode_frame(rows: Sequence[Row], invalid: Sequence[Letter] = ()) -> bytes:
     """Pack rows, in their order, and dead letters."""
     if not rows:
         return pack(Frame(FRAME_VERSION, [], b"", [], b"", b"", b"", b"", b"", b"", b"", [], [], list(invalid)))
-    station, event_id, time_ms, value, digest, content, partition, offset, append_ms, raw, aligned = zip(
+    station, event_id, time_ms, value, digest, content, partition, offset, append_ms, raw, aligned, fraction = zip(
         *rows, strict=True
     )
     return pack(
@@ -164,6 +169,7 @@ def encode_frame(rows: Sequence[Row], invalid: Sequence[Letter] = ()) -> bytes:
             raw,
             aligned,
             list(invalid),
+            b"" if min(fraction) == 1.0 else _column("d", fraction),
         )
     )
 
@@ -191,6 +197,7 @@ def encode_part(readings: Readings, rows: Sequence[int]) -> bytes:
             [readings.raw[row] for row in rows],
             [b""] * len(rows),
             [],
+            b"" if readings.fraction is None else part(readings.fraction),
         )
     )
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
+from udfs.aggregate import Aggregate
 from udfs.aligned import close_aligned
 from udfs.dead_letter import Source, dead_letter
 from udfs.deduplicate import Deduplicated, Duplicate
@@ -20,6 +21,7 @@ from udfs.frame import Letter, Readings, Row
 from udfs.pane import Window
 from udfs.reasons import Reason
 from udfs.rules import Delivery, LimitRule, Rules, StreamRule
+from udfs.sampling import estimate
 from udfs.window import Firing, LateReading, Windowed
 
 
@@ -176,7 +178,7 @@ class Outputs:
             "first_event_time_ms": aggregate.first_ms,
             "last": aggregate.last,
             "last_event_time_ms": aggregate.last_ms,
-            **_completeness(stream, window, aggregate.count, max(1, len(aggregate.sensors))),
+            **_completeness(stream, window, aggregate, max(1, len(aggregate.sensors))),
             "sensors": len(aggregate.sensors) or 1,
             "lon_deg": aggregate.lon_deg,
             "lat_deg": aggregate.lat_deg,
@@ -186,6 +188,7 @@ class Outputs:
             "revision": firing.revision,
             "max_event_time_ms": aggregate.last_ms,
             "emitted_at_ms": time.time_ns() // 1_000_000,
+            **_estimates(aggregate),
         }
         # A JSON list, because sensor ids and metrics may hold any separator; compaction keeps one record per key.
         key = orjson.dumps([*window, aggregate.key, aggregate.metric])
@@ -212,9 +215,28 @@ class Outputs:
             values.append(value)
 
 
-def _completeness(stream: StreamRule | None, window: Window, count: int, sensors: int) -> dict[str, float | None]:
+def _completeness(
+    stream: StreamRule | None, window: Window, aggregate: Aggregate, sensors: int
+) -> dict[str, float | None]:
     """Expected readings of the sensors seen, and the share of them that came (above 1 when a sensor sends more)."""
     if stream is None or stream.period_ms is None:
         return {"expected_count": None, "completeness": None}
     expected = sensors * (window.end_ms - window.start_ms) / stream.period_ms
+    count = aggregate.count if aggregate.sample is None else aggregate.sample.weight
     return {"expected_count": expected, "completeness": count / expected}
+
+
+def _estimates(aggregate: Aggregate) -> dict[str, float | None]:
+    """What the sampled readings of a window say of all; nothing where none is sampled."""
+    if aggregate.sample is None:
+        return {}
+    of_all = estimate(aggregate.count, aggregate.sample)
+    return {
+        "sampling_fraction": of_all.fraction,
+        "estimated_count": of_all.readings,
+        "estimated_count_low": of_all.readings_low,
+        "estimated_count_high": of_all.readings_high,
+        "estimated_mean": of_all.mean,
+        "estimated_mean_low": of_all.mean_low,
+        "estimated_mean_high": of_all.mean_high,
+    }

@@ -20,6 +20,7 @@ class Headers(msgspec.Struct, gc=False):
     crs_source: str | None = None
     payload_version: str | None = None
     content_type: str | None = None
+    sampling_fraction: float | None = None  # None for 1, too
 
 
 class Reading(msgspec.Struct):

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     UNKNOWN_UNIT = "unknown_unit"
     INCOMPATIBLE_UNIT = "incompatible_unit"
     HEADER_MISMATCH = "header_mismatch"
+    UNEXPECTED_SAMPLING = "unexpected_sampling"  # a fraction below 1 in a stream that is not said to be sampled
     # normalise time
     UNREADABLE_TIME = "unreadable_time"
     NAIVE_TIME = "naive_time"

@@ -42,6 +42,7 @@ class StreamRule:
     allowed_lateness_ms: int = 0
     windows: tuple[WindowDefinition, ...] = ()
     delivery: Delivery = "exactly-once"
+    sampled: bool = False  # readings may say in `sampling_fraction` that they stand for others
 
 
 @dataclass(frozen=True)

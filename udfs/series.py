@@ -63,6 +63,7 @@ class Series(msgspec.Struct, gc=False, eq=False):
     lowest: float
     highest: float
     max_age_ms: int
+    sampled: bool
     zone: ZoneInfo | None
     id_seed: int
     event_id_start: str
@@ -139,6 +140,7 @@ class KnownSeries:
             unit.lowest,
             unit.highest,
             stream.max_age_ms,
+            stream.sampled,
             self.zones[stream.name],
             id_seed(sensor),
             event_id_start(sensor, metric),

@@ -21,6 +21,7 @@ from udfs.envelope import ENVELOPE_HEADERS, MAX_TIME_DIGITS, with_headers
 from udfs.event_time import MILLISECONDS_BELOW, SECONDS_BELOW, normalise_event_time
 from udfs.reading import MAX_TEXT_LENGTH
 from udfs.rules import Rules
+from udfs.sampling import read_fraction
 from udfs.series import KnownSeries
 from udfs.validate import read_attributes, read_height, read_quality
 
@@ -59,7 +60,8 @@ class Shortcut:
         attribute_headers_of = _by_record(raw.headers[len(ENVELOPE_HEADERS) :])
         for place, (
             body, key, partition, offset, append_ms,
-            sensor_header, ingest, event, crs_header, version, content_type, attribute_headers,
+            sensor_header, ingest, event, crs_header, version, content_type, sampling,
+            attribute_headers,
         ) in enumerate(zip(*raw[:5], *envelope, attribute_headers_of, strict=False)):  # fmt: skip
             try:
                 if len(body) > max_body_bytes:
@@ -106,6 +108,12 @@ class Shortcut:
                 else:
                     raise _Unusual
 
+                fraction = None
+                if sampling is not None:
+                    fraction = read_fraction(sampling)
+                    if not series.sampled:
+                        raise _Unusual
+
                 event_id = get("event_id")
                 quality = z = attributes = None
                 if len(fields) != series.fields + 1 or type(event_id) is not str:
@@ -119,7 +127,7 @@ class Shortcut:
                         raise _Unusual
                 put(
                     place, series, site, event_id, time_ns, value, sent, quality, z, attributes, ingest_ms, append_ms,
-                    partition, offset,
+                    partition, offset, fraction,
                 )  # fmt: skip
                 if site is not home:
                     pending.append(Pending(place, series_key, series, site))

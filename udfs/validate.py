@@ -80,7 +80,7 @@ class Validator:
         ------
         Rejected
             MISSING_FIELD, WRONG_TYPE, EMPTY_SENSOR_ID, UNKNOWN_METRIC, UNKNOWN_UNIT, INCOMPATIBLE_UNIT,
-            VALUE_NOT_FINITE, VALUE_OUT_OF_RANGE, HEADER_MISMATCH.
+            VALUE_NOT_FINITE, VALUE_OUT_OF_RANGE, HEADER_MISMATCH, UNEXPECTED_SAMPLING.
 
         Source: DESIGN "Reading"; Python's fnmatch for metric patterns.
         """
@@ -164,6 +164,9 @@ class Validator:
             fields += 1
             quality = read_quality(quality)
 
+        if headers.sampling_fraction is not None and not stream.sampled:
+            message = f"a sampling fraction of {headers.sampling_fraction}; stream {stream.name} is not `sampled`"
+            raise Rejected(Reason.UNEXPECTED_SAMPLING, message)
         attributes = None if len(record) == fields else read_attributes(record)
         return Reading(
             sensor_id, region, metric, stream, value, stream.unit, sent, unit,

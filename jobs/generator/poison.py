@@ -17,6 +17,7 @@ from jobs.generator.places import Site
 from udfs.avro_encoding import encode_single_object
 from udfs.reasons import Reason, Rejected
 from udfs.rules import DAY_MS, BoundingBox, Rules
+from udfs.sampling import SAMPLING_HEADER
 from udfs.units import conversion
 
 OUT_OF_REACH = frozenset(
@@ -173,6 +174,10 @@ def _has_box(_series: Series, site: Site, rules: Rules) -> bool:
     return box is not None and not _holds(box, lat, lon) and not _holds(box, lon, lat) and abs(lat) > 1
 
 
+def _is_not_sampled(series: Series, _site: Site, _rules: Rules) -> bool:
+    return not series.stream.sampled
+
+
 def _has_range(series: Series, _site: Site, _rules: Rules) -> bool:
     return series.stream.valid_max < 1e300
 
@@ -233,6 +238,7 @@ KINDS: tuple[Poison, ...] = (
         lambda d: d.set_time(d.event_ms, d.event_ms - 1),
         shift_ms=-1,
     ),
+    Poison("sampled-unasked", R.UNEXPECTED_SAMPLING, _header(SAMPLING_HEADER, b"0.5"), applies=_is_not_sampled),
     Poison("unreadable-time", R.UNREADABLE_TIME, lambda d: d.set_time("yesterday", None), moves_watermark=False),
     Poison("month-13", R.UNREADABLE_TIME, lambda d: d.set_time("2024-13-45T00:00:00Z", None), moves_watermark=False),
     Poison("naive-time", R.NAIVE_TIME, _naive, moves_watermark=False, applies=_has_no_zone),

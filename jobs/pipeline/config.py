@@ -165,6 +165,7 @@ class Stream(Section):
     allowed_lateness: DurationMs = 0
     early_every: Annotated[DurationMs, Field(gt=0)] | None = None
     delivery: rules.Delivery = "exactly-once"
+    sampled: bool = Field(default=False, description="bridges may sample it; windows then carry estimates")
     windows: list[WindowDefinition] = []
 
     @field_validator("unit")
@@ -254,10 +255,14 @@ class Deployment(Section):
             raise ValueError(f"parallelism: up to the number of shards ({self.shards}), or workers stay idle")
         return self
 
+    @property
+    def stream_rules(self) -> tuple[rules.StreamRule, ...]:
+        return tuple(_stream_rule(s) for s in self.streams)
+
     def rules(self, base: Path = Path()) -> rules.Rules:
         """The rules for the workers; schema files are read relative to `base`."""
         return rules.Rules(
-            streams=tuple(_stream_rule(s) for s in self.streams),
+            streams=self.stream_rules,
             time=rules.TimeRule(
                 self.time.floor, self.time.max_future, self.time.stale_after, self.time.out_of_orderness
             ),
@@ -293,6 +298,7 @@ def _stream_rule(stream: Stream) -> rules.StreamRule:
             for w in stream.windows
         ),
         delivery=stream.delivery,
+        sampled=stream.sampled,
     )
 
 

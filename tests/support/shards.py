@@ -57,6 +57,7 @@ def reading(
     content: int = 0,
     partition: int = 0,
     offset: int = 0,
+    fraction: float = 1.0,
 ) -> Reading:
     event_id = f"{sensor}@{time_ms}" if event_id is None else event_id
     return Reading(
@@ -71,6 +72,7 @@ def reading(
         append_time_ms=0,
         raw=b"{}",
         aligned=b"{",
+        fraction=fraction,
     )
 
 

@@ -46,5 +46,4 @@ class AlignBatch(ScalarFunction):
 
 
 def align_udf(rules: Rules, topic: str) -> Any:
-    assert len(ENVELOPE_HEADERS) == 6
     return udf(AlignBatch(rules, topic), result_type=FRAME_TYPE, func_type="pandas")

@@ -26,7 +26,9 @@ TOPIC = "telemetry.raw"
 SHARDS = 5
 RULES = Rules(
     streams=(
-        StreamRule("air", ("pm*",), "ug/m3", 0.0, 1000.0, time_zone="Europe/London", max_age_ms=50 * DAY_MS),
+        StreamRule(
+            "air", ("pm*",), "ug/m3", 0.0, 1000.0, time_zone="Europe/London", max_age_ms=50 * DAY_MS, sampled=True
+        ),
         StreamRule("temperature", ("*temperature",), "degC", -60.0, 60.0, max_age_ms=DAY_MS),
         StreamRule("rest", ("rest",), "1", windows=(WindowDefinition("1h", "sensor", 3_600_000, 3_600_000),)),
     ),
@@ -141,6 +143,7 @@ STAMPS = [
     *(form % TIME_MS for form in (b"0%d", b"+%d", b"%d ", b"-%d", b"%d.0")),
     *(b"-1", b"0", b"9" * 18, b"9" * 19, b"", None),
 ]
+FRACTIONS = [b"0.25", b"1", b"1.0", b"1e-9", b"0", b"1.5", b"-0.5", b"nan", b"1_0", b" 0.5", b"", b"9" * 99, b"\xff"]
 CONTENT_TYPES = [
     *(b"application/json; charset=utf-8", b"application/json;charset=latin-1", b"APPLICATION/JSON", b"text/plain"),
     *(b"application/avro", CONTROL_CONTENT_TYPE.encode(), b"\xff", b" ", None),
@@ -160,6 +163,8 @@ CHANGES: list[Change] = [
     *(({}, {name: stamp}) for name in ("ingest_timestamp", "event_timestamp") for stamp in STAMPS),
     *(({}, {"content-type": content_type}) for content_type in CONTENT_TYPES),
     *(({}, {name: text}) for name in RULES.attribute_headers for text in (b"n", b"", b"\xff")),
+    *(({}, {"sampling_fraction": text}) for text in FRACTIONS),
+    *(({"metric": "rest", "unit": "1"}, {"sampling_fraction": text}) for text in FRACTIONS),
 ]
 BODIES = [
     *(b"", b"null", b"[]", b"1", b'"x"', b"{}", b"\xff", b"\x00\x00\x00\x00\x01", b"\xc3\x01aaaaaaaa"),
@@ -235,6 +240,7 @@ def test_any_record_comes_to_the_same_end_with_a_known_station_as_through_all_st
         ({}, {"network": b"urban"}),
         ({}, dict.fromkeys(HEADERS)),
         ({}, {"ingest_timestamp": None, "content-type": b"application/json; charset=utf-8"}),
+        ({}, {"sampling_fraction": b"0.25"}),
         (encode_single_object(FIELDS), {"content-type": b"application/avro"}),
         (encode_single_object(FIELDS), dict.fromkeys(HEADERS)),
     ],
@@ -421,6 +427,27 @@ def test_the_aligned_record_has_exactly_the_fields_of_the_contract() -> None:
         "offset": 0,
         "attributes": {"note": "n"},
     }
+
+
+def test_a_sampled_reading_says_so_in_its_frame_and_its_aligned_record() -> None:
+    aligner = Aligner(RULES, TOPIC)
+    plain = fate(record(), aligner=aligner).aligned[0]
+    for _ in range(2):
+        [rows] = fate(record(), record({}, {"sampling_fraction": b"0.25"}), aligner=aligner).rows.values()
+        assert [row[11] for row in rows] == [1.0, 0.25]
+        assert orjson.loads(rows[1][-1]) == {**plain, "offset": 1, "sampling_fraction": 0.25}
+    assert fate(record({}, {"sampling_fraction": b"1"})).aligned[0] == plain
+
+
+@pytest.mark.parametrize("fraction", [b"0", b"1.01", b"-1", b"nan", b"a half", b""])
+def test_what_is_no_fraction_is_refused(fraction: bytes) -> None:
+    assert fate(record({}, {"sampling_fraction": fraction})).reasons == {0: Reason.BROKEN_HEADER}
+
+
+def test_a_sampled_reading_of_a_stream_that_is_not_sampled_is_refused() -> None:
+    of_rest = {"metric": "rest", "unit": "1"}
+    assert fate(record(of_rest, {"sampling_fraction": b"0.5"})).reasons == {0: Reason.UNEXPECTED_SAMPLING}
+    assert fate(record(of_rest, {"sampling_fraction": b"1"})).reasons == {}
 
 
 def test_a_reading_is_stale_when_it_is_older_than_the_limit() -> None:
