@@ -25,6 +25,8 @@ class Fold:
     last_ms: NDArray[Any]
     first: NDArray[Any]
     last: NDArray[Any]
+    estimated_count: NDArray[Any]  # of all readings, where some stand for others
+    estimated_mean: NDArray[Any]
     from_group: NDArray[Any]  # how many of its readings have it as their earliest window
 
 
@@ -73,12 +75,14 @@ def fold(
     codes = coder.encode(start_ms, key, metric)
     order = np.lexsort((event_ms, codes))
     codes, event_ms, value, row = codes[order], event_ms[order], value[order], row[order]
+    weight = 1.0 / intake.aligned["fraction"][mine][row]
     begin = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1]))) if len(codes) else np.zeros(0, np.int64)
     end = np.append(begin[1:], len(codes))
     if not len(codes):
         empty = np.zeros(0)
-        return Fold(codes, begin, empty, empty, empty, begin, begin, empty, empty, begin)
+        return Fold(codes, begin, empty, empty, empty, begin, begin, empty, empty, empty, empty, begin)
     count = end - begin
+    estimated_count = np.add.reduceat(weight, begin)
     first, last = begin.copy(), end - 1
     _settle_ties(intake, mine, row, event_ms, begin, end, first, last)
     return Fold(
@@ -91,6 +95,8 @@ def fold(
         last_ms=event_ms[last],
         first=value[first],
         last=value[last],
+        estimated_count=estimated_count,
+        estimated_mean=np.add.reduceat(value * weight, begin) / estimated_count,
         from_group=np.add.reduceat(is_earliest[order].astype(np.int64), begin),
     )
 

@@ -15,7 +15,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from jobs.audit.records import decode_accounting, decode_aligned, decode_letter, decode_time, decode_window
+from jobs.audit.bridges import SEQUENCE_HEADER, BridgeIntake
+from jobs.audit.records import Accounting, decode_accounting, decode_aligned, decode_letter, decode_time, decode_window
 from udfs.align import CONTROL_CONTENT_TYPE
 from udfs.event_time import normalise_event_time
 from udfs.reasons import Rejected
@@ -89,7 +90,7 @@ class Intake:
         self.raw = Columns(partition="i", offset="q", control="B", digest="Q", seq="q")
         self.aligned = Columns(
             partition="i", offset="q", stream="h", metric="i", sensor="i", cell="i", region="i",
-            event_ms="q", value="d", identity="Q", beyond="B", id_end="q",
+            event_ms="q", value="d", identity="Q", beyond="B", id_end="q", fraction="d",
         )  # fmt: skip
         self.aligned_ids = bytearray()
         self.duplicates = Columns(partition="i", offset="q", first_partition="i", first_offset="q", identity="Q")
@@ -101,9 +102,13 @@ class Intake:
         self.partly_late = Columns(partition="i", offset="q", definition="h", start_ms="q")
         self.windows = Columns(
             definition="h", key="i", metric="i", start_ms="q", end_ms="q", revision="q", early="B", count="q",
-            mean="d", min="d", max="d", first="d", last="d", first_ms="q", last_ms="q",
+            mean="d", min="d", max="d", first="d", last="d", first_ms="q", last_ms="q", estimated_count="d",
+            estimated_mean="d",
         )  # fmt: skip
         self.highest_ms: dict[int, int] = {}  # raw partition -> latest plausible event time, NO_TIME without any
+        self.bridges = BridgeIntake()
+        self.reports_before: dict[int, int] | None = None
+        """Offsets of the accounting topic: what bridges report later may be of later readings than the snapshot's."""
         self.unreadable: list[str] = []
         self._streams = {s.name: i for i, s in enumerate(rules.streams)}
         self._oldest_ms = max(s.max_age_ms for s in rules.streams)
@@ -118,6 +123,9 @@ class Intake:
         for partition, offset, value, sent_headers, append_ms in records:
             headers = dict(sent_headers) if sent_headers else {}
             seq = headers.get(SEQ_HEADER)
+            sequence = headers.get(SEQUENCE_HEADER)
+            if sequence is not None:
+                self.bridges.add_raw(sequence)
             claimed = headers.get("event_timestamp")
             claimed_ms = _claimed_in(value) if claimed is None else _whole(claimed)
             if claimed_ms < floor_ms or not append_ms - oldest_ms <= claimed_ms <= append_ms + max_future_ms:
@@ -135,6 +143,7 @@ class Intake:
         to = [aligned.appender(n).append for n in ("partition", "offset", "stream", "metric", "sensor", "cell")]
         to += [aligned.appender(n).append for n in ("region", "event_ms", "value", "identity", "beyond", "id_end")]
         partition, offset, stream, metric, sensor, cell, region, event_ms, value, identity, beyond, id_end = to
+        fraction = aligned.appender("fraction").append
         digest, streams = xxhash.xxh3_64_intdigest, self._streams
         for record in self._decoded("aligned", decode_aligned, records):
             partition(record.partition)
@@ -150,21 +159,31 @@ class Intake:
             beyond(record.beyond_dedup_horizon)
             ids += record.event_id.encode()
             id_end(len(ids))
+            fraction(record.sampling_fraction)
 
     def add_accounting(self, records: Iterable[Record]) -> None:
-        for record in self._decoded("accounting", decode_accounting, records):
-            if record.kind == "duplicate":
-                identity = xxhash.xxh3_64_intdigest(f"{record.sensor_id}\0{record.event_id}".encode())
-                first = record.repeats_partition, record.repeats_offset
-                _append(self.duplicates, record.partition, record.offset, *first, identity)
-            elif record.kind == "shed":
-                _append(self.shed, record.partition, record.offset)
-            elif record.kind == "partly_late":
-                definition = self.definitions.code(f"{record.stream}/{record.definition}")
-                for start_ms in record.missed_windows:
-                    _append(self.partly_late, record.partition, record.offset, definition, start_ms)
-            else:
-                self.unreadable.append(f"accounting: unknown class {record.kind!r}")
+        for sent in records:
+            for record in self._decoded("accounting", decode_accounting, (sent,)):
+                self._add_accounting(record, sent[0], sent[1])
+
+    def _add_accounting(self, record: Accounting, partition: int, offset: int) -> None:
+        if record.bridge:
+            if self.reports_before is None or offset < self.reports_before.get(partition, 0):
+                self.bridges.add_report(record)
+        elif record.partition < 0 or record.offset < 0:
+            self.unreadable.append(f"accounting, partition {partition}, offset {offset}: it names no raw record")
+        elif record.kind == "duplicate":
+            identity = xxhash.xxh3_64_intdigest(f"{record.sensor_id}\0{record.event_id}".encode())
+            first = record.repeats_partition, record.repeats_offset
+            _append(self.duplicates, record.partition, record.offset, *first, identity)
+        elif record.kind == "shed":
+            _append(self.shed, record.partition, record.offset)
+        elif record.kind == "partly_late":
+            definition = self.definitions.code(f"{record.stream}/{record.definition}")
+            for start_ms in record.missed_windows:
+                _append(self.partly_late, record.partition, record.offset, definition, start_ms)
+        else:
+            self.unreadable.append(f"accounting: unknown class {record.kind!r}")
 
     def add_invalid(self, records: Iterable[Record]) -> None:
         for letter in self._decoded("invalid_events", decode_letter, records):
@@ -195,6 +214,8 @@ class Intake:
                 *(row.mean, row.min, row.max, row.first, row.last),
                 row.first_event_time_ms,
                 row.last_event_time_ms,
+                row.count if row.estimated_count is None else row.estimated_count,
+                row.mean if row.estimated_mean is None else row.estimated_mean,
             )
 
     def event_id(self, index: int) -> bytes:

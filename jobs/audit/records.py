@@ -17,12 +17,19 @@ class Aligned(msgspec.Struct, gc=False):
     event_time_ms: int
     value: float
     beyond_dedup_horizon: bool = False
+    sampling_fraction: float = 1.0
 
 
-class Accounting(msgspec.Struct, gc=False):
-    partition: int
-    offset: int
+class ShedCount(msgspec.Struct):
+    stream: str
+    reason: str
+    count: int
+
+
+class Accounting(msgspec.Struct):
     kind: str = msgspec.field(name="class")
+    partition: int = -1
+    offset: int = -1
     sensor_id: str = ""
     event_id: str = ""
     repeats_partition: int = -1
@@ -30,6 +37,13 @@ class Accounting(msgspec.Struct, gc=False):
     stream: str = ""
     definition: str = ""
     missed_windows: list[int] = []
+    # of a bridge
+    bridge: str = ""
+    run: str = ""
+    first_number: int = 0
+    end_number: int = 0
+    shed: list[ShedCount] = []
+    is_last: bool = False
 
 
 class Letter(msgspec.Struct, gc=False):
@@ -62,6 +76,8 @@ class Window(msgspec.Struct, gc=False):
     last: float
     first_event_time_ms: int
     last_event_time_ms: int
+    estimated_count: float | None = None
+    estimated_mean: float | None = None
 
 
 class Time(msgspec.Struct, gc=False):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.audit.bridges import BridgeReport, audit_bridges
 from jobs.audit.classes import classify
 from jobs.audit.intake import NO_TIME, Intake
 from jobs.audit.ledger import Ledger, compare
@@ -38,6 +39,7 @@ class Report:
     open_transactions: int
     invalid_by_reason: dict[str, int]
     definitions: list[DefinitionReport]
+    bridges: list[BridgeReport]  # those that shed load: received = raw + shed
     problems: list[str]
 
     @property
@@ -73,6 +75,9 @@ def judge(
     if ledger is not None:
         other, absent = compare(intake, classes, ledger, np.concatenate(first_late), problems)
         wrong, lost = wrong + other, lost + absent
+    is_whole = not open_transactions and not any(first for first, _ in ranges.values())
+    bridges = audit_bridges(intake.bridges, is_whole, problems)
+    wrong, lost = wrong + sum(b.wrong for b in bridges), lost + sum(b.lost for b in bridges)
     first = [d for d in definitions if d.first]
     watermark_ms = intake.watermark_ms()
     return Report(
@@ -91,5 +96,6 @@ def judge(
         open_transactions=open_transactions,
         invalid_by_reason=dict(sorted(classes.invalid_by_reason.items())),
         definitions=definitions,
+        bridges=bridges,
         problems=problems.lines,
     )

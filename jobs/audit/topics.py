@@ -141,6 +141,7 @@ class Auditor:
         The snapshot of the raw topic is taken first, once: a record that comes later is not part of the question.
         """
         deadline = time.monotonic() + wait_s
+        _, self._intake.reports_before = self._outputs["accounting"].ends()
         ends, _ = self._raw.ends()
         self._progress(f"reading {self._raw.topic}")
         self._raw.read_to(ends, self._intake.add_raw, headers=True)

@@ -217,14 +217,15 @@ def _compare(
     differs = np.abs(columns["mean"][row] - mean) > _RELATIVE * np.maximum(scale, np.abs(mean))
     for field in ("min", "max", "first", "last", "first_ms", "last_ms"):
         differs |= columns[field][row] != getattr(folded, field)[found]
+    differs |= ~np.isclose(columns["estimated_count"][row], folded.estimated_count[found], rtol=_RELATIVE, atol=0.0)
+    away = np.abs(columns["estimated_mean"][row] - folded.estimated_mean[found])
+    differs |= away > _RELATIVE * np.maximum(scale, np.abs(mean))
     other_value = np.flatnonzero(differs & (actual == folded.count[found]))
     report.wrong_windows += len(other_value)
     problems.add(
         "wrong",
         len(other_value),
-        lambda i: (
-            f"{words(int(folded.code[found[other_value[i]]]))}: another mean, min, max, first or last than its readings"
-        ),
+        lambda i: f"{words(int(folded.code[found[other_value[i]]]))}: other figures than its readings",
     )
     stray = np.flatnonzero(~np.isin(published.code, folded.code))
     report.doubled += int(columns["count"][published.row[stray]].sum())

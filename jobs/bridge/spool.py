@@ -69,7 +69,7 @@ class Spool:
     Parameters
     ----------
     folder
-        Made if missing; holds the queue's files and nothing else.
+        Made if missing; holds the queue's files, and no other queue's.
     max_bytes
         Size of all records together, their headers and keys included. The files may be larger by the write-ahead log,
         which is kept at about 4 MB plus the largest commit.

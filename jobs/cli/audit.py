@@ -94,6 +94,16 @@ def show(report: object) -> None:
         row = (d.aligned, d.windowed, d.late, d.open, d.lost, d.windows, d.wrong_windows, d.partly_late_pairs)
         windows.add_row(f"{d.stream}/{d.definition}", *(f"{n:,}" for n in row))
     console.print(windows)
+    if report.bridges:
+        bridges = Table("bridge", title="every reading that a bridge took, where it sheds load", box=SIMPLE_HEAD)
+        for name in ("received", "raw", "shed", "unconfirmed", "lost", "wrong"):
+            bridges.add_column(name, justify="right")
+        for b in report.bridges:
+            bridges.add_row(b.bridge, *(f"{n:,}" for n in (b.received, b.raw, b.shed, b.unconfirmed, b.lost, b.wrong)))
+        console.print(bridges)
+        for b in report.bridges:
+            reasons = ", ".join(f"{name} {count:,}" for name, count in b.shed_by_reason.items())
+            console.print(f"shed by {b.bridge}: {reasons or 'nothing'}", highlight=False)
     if report.invalid_by_reason:
         reasons = ", ".join(f"{name} {count:,}" for name, count in report.invalid_by_reason.items())
         console.print(f"invalid: {reasons}", highlight=False)

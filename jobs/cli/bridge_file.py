@@ -23,4 +23,11 @@ def read_bridge(path: Path, kind: type[B]) -> tuple[B, Deployment]:
         config = load_model(path, kind, os.environ, "docs/bridges.md")
     except InvalidDeployment as invalid:
         raise CliError(str(invalid), EXIT_USAGE) from None
-    return config, read_deployment(path.parent / os.path.expanduser(config.deployment))
+    deployment = read_deployment(path.parent / os.path.expanduser(config.deployment))
+    shedding = getattr(config, "shedding", None)
+    if shedding is not None:
+        from jobs.bridge.shedding.config import misfits
+
+        if lines := misfits(shedding, deployment.stream_rules):
+            raise CliError("\n".join(f"{path}: {line}" for line in lines), EXIT_USAGE)
+    return config, deployment

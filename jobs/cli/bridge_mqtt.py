@@ -12,10 +12,12 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from jobs.bridge.journal import Journal
+from jobs.bridge.lanes import Lane, Lanes
 from jobs.bridge.mqtt.bridge import Bridge
 from jobs.bridge.mqtt.config import MqttBridge
 from jobs.bridge.mqtt.connection import RefusedByBroker
 from jobs.bridge.producer import BridgeProducer, ProducerFailed
+from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spool import Spool, SpoolUnusable
 from jobs.broker.clients import make_admin
 from jobs.cli.bridge_file import read_bridge
@@ -23,6 +25,8 @@ from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
 from jobs.pipeline.config import Deployment
 
 _LOOK_FOR_TOPICS_EVERY_S = 5.0
+_ALARMS = "alarms"  # folder in the spool's
+_ALARM_SHARE = 4  # of what may be in flight, alarms have one part more
 
 
 @click.command(
@@ -54,23 +58,42 @@ def mqtt(config_file: Path, check: bool) -> None:
         success(f"{config_file}: bridge {config.name!r}, {len(config.subscriptions)} subscriptions")
         return
     folder = config_file.parent
+    lanes = _open_lanes(config, folder, deployment)
     try:
-        spool = Spool(folder / os.path.expanduser(config.spool.folder), config.spool.max_size)
-    except SpoolUnusable as unusable:
-        raise CliError(f"spool: {unusable}", EXIT_ENVIRONMENT, "give each bridge a folder of its own") from None
-    producer = BridgeProducer(deployment.kafka, config.client_id)
-    raw_topic = deployment.topics.raw.name
-    try:
-        bridge = Bridge(config, folder, raw_topic, producer, spool, Journal(config.name))
+        bridge = Bridge(config, folder, deployment, lanes, Journal(config.name))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.stop())
-        bridge.run(on_tend=_topic_check(config, deployment, producer))
+        bridge.run(on_tend=_topic_check(config, deployment, lanes.routine.producer))
     except RefusedByBroker as refused:
         raise CliError(str(refused), EXIT_ENVIRONMENT, "see docs/bridges.md, and the broker's log") from None
     except ProducerFailed as failed:
         raise CliError(
             f"Kafka's client failed: {failed}", EXIT_FAILED, "start the bridge again: nothing is lost"
         ) from None
+
+
+def _open_lanes(config: MqttBridge, folder: Path, deployment: Deployment) -> Lanes:
+    """The lane of alarms is also opened for what an earlier configuration has left on its spool."""
+    spool, shedding = folder / os.path.expanduser(config.spool.folder), config.shedding
+    routine = _open_lane(config, deployment, spool, config.spool.max_size, 1)
+    if (shedding is None or not shedding.alarms) and not (spool / _ALARMS).exists():
+        return Lanes(routine)
+    alarm_spool = Shedding.model_fields["alarm_spool"].default if shedding is None else shedding.alarm_spool
+    return Lanes(routine, _open_lane(config, deployment, spool / _ALARMS, alarm_spool, _ALARM_SHARE))
+
+
+def _open_lane(config: MqttBridge, deployment: Deployment, folder: Path, spool_bytes: int, share: int) -> Lane:
+    try:
+        spool = Spool(folder, spool_bytes)
+    except SpoolUnusable as unusable:
+        raise CliError(f"spool: {unusable}", EXIT_ENVIRONMENT, "give each bridge a folder of its own") from None
+    return Lane(
+        BridgeProducer(deployment.kafka, config.client_id),
+        spool,
+        max_in_flight=max(1, config.in_flight.records // share),
+        max_in_flight_bytes=config.in_flight.size // share,
+        spool_after_s=config.spool.after / 1000,
+    )
 
 
 def _topic_check(config: MqttBridge, deployment: Deployment, producer: BridgeProducer) -> Callable[[float], None]:

@@ -136,7 +136,7 @@ def push(config_file: Path, check: bool) -> None:
         return
     _need_raw_topic(deployment, config.deployment)
     try:
-        serve(config, config_file.parent, deployment.kafka, deployment.topics.raw.name, Journal(config.name))
+        serve(config, config_file.parent, deployment, Journal(config.name))
     except BadTokens as problem:
         raise CliError(str(problem), EXIT_USAGE, "write one line `name token` for each client") from None
     except OSError as problem:

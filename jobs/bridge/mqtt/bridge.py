@@ -20,13 +20,16 @@ from typing import Final
 import psutil
 
 from jobs.bridge.journal import Journal
+from jobs.bridge.lanes import Lanes, Outgoing
 from jobs.bridge.mqtt.config import MqttBridge
 from jobs.bridge.mqtt.connection import Connection
 from jobs.bridge.mqtt.intake import Intake
 from jobs.bridge.mqtt.publish import Publish
-from jobs.bridge.outbox import Outbox, Receipt
-from jobs.bridge.producer import BridgeProducer
-from jobs.bridge.spool import Spool
+from jobs.bridge.outbox import Receipt
+from jobs.bridge.shedding.account import Account
+from jobs.bridge.shedding.gate import Gate
+from jobs.bridge.shedding.reporter import Reporter
+from jobs.pipeline.config import Deployment
 
 _BATCH: Final = 500  # messages between two looks at Kafka's answers
 _BUSY_WAIT_S: Final = 0.003
@@ -52,9 +55,9 @@ class Bridge:
     ----------
     config, folder
         The configuration and where it is.
-    raw_topic
-        Of the deployment.
-    producer, spool
+    deployment
+        Its topics and streams.
+    lanes
         Which the bridge closes at its end.
     """
 
@@ -62,20 +65,21 @@ class Bridge:
         self,
         config: MqttBridge,
         folder: Path,
-        raw_topic: str,
-        producer: BridgeProducer,
-        spool: Spool,
+        deployment: Deployment,
+        lanes: Lanes,
         journal: Journal,
     ) -> None:
-        self._config, self._producer, self._spool, self._journal = config, producer, spool, journal
-        self._intake = Intake(config, raw_topic)
-        self._outbox = Outbox(
-            producer,
-            spool,
-            max_in_flight=config.in_flight.records,
-            max_in_flight_bytes=config.in_flight.size,
-            spool_after_s=config.spool.after / 1000,
-        )
+        self._config, self._lanes, self._journal = config, lanes, journal
+        self._gate: Gate | None = None
+        self._reporter: Reporter | None = None
+        if config.shedding is not None:
+            account = Account(config.name, time.time_ns() // 1_000_000)
+            accounting = deployment.topics.accounting.name
+            self._gate = Gate(account, config.shedding, deployment.stream_rules, lambda: lanes.backlog)
+            self._reporter = Reporter(
+                account, lambda message, receipt: lanes.put(Outgoing(accounting, message), receipt)
+            )
+        self._intake = Intake(config, deployment.topics.raw.name, self._gate)
         self._connection = Connection(config, folder, journal, self._received, self._lost)
         self._unacknowledged: deque[_Unacknowledged] = deque()  # in the order of arrival
         self._messages = self._acknowledged = self._come_again = 0
@@ -96,7 +100,7 @@ class Bridge:
         ------
         RefusedByBroker, ProducerFailed
         """
-        self._journal.event("started", spooled=len(self._spool), source=self._config.source)
+        self._journal.event("started", spooled=self._lanes.spool_records, source=self._config.source)
         try:
             while not self._is_stopping:
                 self._wait()
@@ -113,21 +117,22 @@ class Bridge:
     # --- one round ---
 
     def _wait(self) -> None:
-        timeout_s = _BUSY_WAIT_S if self._producer.in_flight else _IDLE_WAIT_S
+        busy = self._lanes.in_flight or (self._reporter is not None and not self._reporter.is_done)
+        timeout_s = _BUSY_WAIT_S if busy else _IDLE_WAIT_S
         sock = self._connection.socket
         if sock is None:
             time.sleep(min(timeout_s, 0.05))
             return
-        reading = self._outbox.has_room()
+        reading = self._lanes.has_room()
         if reading and sock.pending():
             return
         select.select([sock] if reading else [], [sock] if sock.has_unsent else [], [], timeout_s)
 
     def _receive(self) -> None:
-        client, outbox = self._connection.client, self._outbox
+        client, lanes = self._connection.client, self._lanes
         for _ in range(_BATCH):
             sock = client.buffered
-            if sock is None or not outbox.has_room():
+            if sock is None or not lanes.has_room():
                 return
             client.loop_read()  # one packet at most
             if not sock.pending():
@@ -138,14 +143,19 @@ class Bridge:
         if message.is_repeat:
             self._come_again += 1
         receipt = _Unacknowledged(message.mid, message.qos)
-        for topic, record in self._intake.records(message, time.time_ns() // 1_000_000):
-            self._outbox.put(topic, record, receipt)
+        for outgoing in self._intake.records(message, time.time_ns() // 1_000_000):
+            if outgoing is not None:
+                self._lanes.put(outgoing, receipt)
+            elif self._reporter is not None:
+                self._reporter.hold(receipt)
         if message.qos:
             self._unacknowledged.append(receipt)
 
     def _settle(self) -> None:
         """Acknowledge what has become safe, in the order of arrival (MQTT 5.0, 4.6)."""
-        self._outbox.turn()
+        self._lanes.turn()
+        if self._reporter is not None:
+            self._reporter.turn()
         waiting = self._unacknowledged
         while waiting and not waiting[0].unsafe:
             receipt = waiting.popleft()
@@ -162,10 +172,10 @@ class Bridge:
         self._pause_or_resume()
         if not self._is_paused:
             self._connection.tend(now_s)
-        if self._outbox.is_spooling != self._was_spooling:
-            self._was_spooling = self._outbox.is_spooling
-            why = self._outbox.last_error or self._producer.last_error
-            self._journal.event("spooling" if self._was_spooling else "caught_up", why=why, spooled=len(self._spool))
+        if self._lanes.is_spooling != self._was_spooling:
+            self._was_spooling = self._lanes.is_spooling
+            event = "spooling" if self._was_spooling else "caught_up"
+            self._journal.event(event, why=self._lanes.last_error, spooled=self._lanes.spool_records)
         if now_s >= self._report_at_s:
             if self._report_at_s:
                 self._report("counters")
@@ -173,16 +183,17 @@ class Bridge:
 
     def _pause_or_resume(self) -> None:
         """With a full spool, leave the broker: it queues, or gives a shared subscription's messages to others."""
-        if self._outbox.is_full and not self._is_paused:
+        if self._lanes.is_full and not self._is_paused:
             self._is_paused = True
-            self._journal.event("paused", why="the spool is full", spool_bytes=self._spool.bytes_used)
+            self._journal.event("paused", why="the spool is full", spool_bytes=self._lanes.spool_bytes)
             self._connection.leave()
-        elif self._is_paused and self._outbox.has_room():
+        elif self._is_paused and self._lanes.has_room():
             self._is_paused = False
-            self._journal.event("resumed", spool_bytes=self._spool.bytes_used)
+            self._journal.event("resumed", spool_bytes=self._lanes.spool_bytes)
 
     def _report(self, event: str) -> None:
-        outbox = asdict(self._outbox.counters)
+        outbox = asdict(self._lanes.counters)
+        gate = self._gate
         self._journal.event(
             event,
             received=self._messages,
@@ -194,12 +205,13 @@ class Bridge:
             passed_over=self._intake.passed_over,
             **outbox,
             dropped=outbox["damaged_on_disk"],
-            in_flight=self._producer.in_flight,
-            spool_records=len(self._spool),
-            spool_bytes=self._spool.bytes_used,
+            **({} if gate is None else {"shed": dict(gate.account.total), "alarms": gate.alarms}),
+            in_flight=self._lanes.in_flight,
+            spool_records=self._lanes.spool_records,
+            spool_bytes=self._lanes.spool_bytes,
             connected=self._connection.is_ready,
             connections=self._connection.connections,
-            kafka_error=self._producer.last_error if self._outbox.is_spooling else None,
+            kafka_error=self._lanes.last_error if self._lanes.is_spooling else None,
             rss_bytes=self._process.memory_info().rss,
         )
 
@@ -207,13 +219,22 @@ class Bridge:
         """Wait for Kafka as long as the configuration allows, spool the rest, acknowledge, leave."""
         deadline_s = time.monotonic() + self._config.stop_within / 1000
         try:
-            while self._producer.in_flight and not self._outbox.is_spooling and time.monotonic() < deadline_s:
-                self._producer.poll(0.05)
-                self._settle()
-            self._outbox.secure()
+            if self._reporter is not None:
+                self._reporter.flush()
+            self._wait_for_kafka(deadline_s)
+            self._lanes.settle()
+            if self._reporter is not None and not self._lanes.waiting:
+                self._reporter.report(is_last=True)
+                self._wait_for_kafka(deadline_s)
+            self._lanes.secure()
             self._settle()
         finally:
-            self._outbox.settle()
+            self._lanes.settle()
             self._connection.leave()
             self._report("stopped")
-            self._spool.close()
+            self._lanes.close()
+
+    def _wait_for_kafka(self, deadline_s: float) -> None:
+        while self._lanes.in_flight and not self._lanes.is_spooling and time.monotonic() < deadline_s:
+            self._lanes.wait(0.05)
+            self._settle()

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from jobs.bridge.feed import UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
 from jobs.bridge.mqtt.template import TopicTemplate
+from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spatial_key import KeyRule
 from jobs.bridge.spool import parse_size
 from jobs.pipeline.config import Name, Section, TopicName
@@ -139,6 +140,7 @@ class MqttBridge(Section):
     subscriptions: Annotated[list[Subscription], Field(min_length=1)]
     spool: SpoolRule
     in_flight: InFlight = Field(default_factory=lambda: InFlight.model_validate({}))
+    shedding: Shedding | None = None
     report_every: Positive = Field(10_000, description="one line of counters")
     stop_within: Annotated[DurationMs, Field(ge=1_000, le=600_000)] = Field(
         15_000, description="how long the end waits for Kafka before it spools the rest"

@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 
 from jobs.bridge.envelope import Enveloper, Message
 from jobs.bridge.feed import Adapter, Payload, Refusal, Unreadable, make_adapter
+from jobs.bridge.lanes import Outgoing
 from jobs.bridge.mqtt.config import MqttBridge, Subscription
 from jobs.bridge.mqtt.publish import Publish
 from jobs.bridge.mqtt.status import station_status
 from jobs.bridge.mqtt.template import Router, TopicTemplate
+from jobs.bridge.shedding.gate import Gate, Passed
+
+_EVERYTHING = Passed(False, [])
 
 
 class _Feed:
@@ -34,14 +38,16 @@ class Intake:
         Whose subscriptions the messages come from.
     raw_topic
         Of the deployment.
+    gate
+        Of a bridge that sheds load.
     """
 
-    def __init__(self, config: MqttBridge, raw_topic: str) -> None:
+    def __init__(self, config: MqttBridge, raw_topic: str, gate: Gate | None = None) -> None:
         self.counters: Counter[str] = Counter()
         """`items`, of them `unreadable`; `statuses`, `empty` messages, `retained` and `retained_unwanted` ones."""
         self.refused: Counter[str] = Counter()
         """Unreadable parts, by reason. They are in the raw topic as well."""
-        self._raw_topic, self._status_topic = raw_topic, config.status_topic
+        self._raw_topic, self._status_topic, self._gate = raw_topic, config.status_topic, gate
         self._feeds = [_Feed(subscription, config) for subscription in config.subscriptions]
         self._router = Router([TopicTemplate(subscription.template) for subscription in config.subscriptions])
         self._wrap_unknown = Enveloper(config.source, "none", config.key.key()).message
@@ -55,17 +61,17 @@ class Intake:
                 total.update({kind.value: count for kind, count in feed.adapter.passed_over.items()})
         return dict(total)
 
-    def records(self, received: Publish, received_ms: int) -> Iterator[tuple[str, Message]]:
+    def records(self, received: Publish, received_ms: int) -> Iterator[Outgoing | None]:
         """Make the records of a message; none if it holds no reading, never an exception.
 
         Returns
         -------
-            Pairs of Kafka topic and record. Those for the raw topic say in `ce_subject` which MQTT topic they came by,
-            and in `mqtt_retained` that they are a last known value that the broker had kept.
+            Records; None for each reading that was shed. Those for the raw topic say in `ce_subject` which MQTT topic
+            they came by, and in `mqtt_retained` that they are a last known value that the broker had kept.
         """
         found = self._router.route(received.topic)
         if found is None:
-            yield self._raw_topic, self._of_unknown_topic(received, received_ms)
+            yield Outgoing(self._raw_topic, self._of_unknown_topic(received, received_ms))
             return
         feed, fields = self._feeds[found[0]], found[1]
         if received.is_retained:
@@ -75,10 +81,8 @@ class Intake:
             self.counters["retained"] += 1
         if feed.adapter is None:
             self.counters["statuses"] += 1
-            yield (
-                self._status_topic,
-                station_status(received.topic, fields, received.body, received.is_retained, received_ms),
-            )
+            status = station_status(received.topic, fields, received.body, received.is_retained, received_ms)
+            yield Outgoing(self._status_topic, status)
             return
         count = 0
         marks = _marks(received)
@@ -87,9 +91,14 @@ class Intake:
             if isinstance(item, Unreadable):
                 self.counters["unreadable"] += 1
                 self.refused[item.reason.value] += 1
+            passed = _EVERYTHING if self._gate is None else self._gate.judge(item, received.topic)
+            if passed is None:
+                yield None
+                continue
             message = feed.wrap(item, received_ms, received.traceparent)
             message.headers.extend(marks)
-            yield self._raw_topic, message
+            message.headers.extend(passed.headers)
+            yield Outgoing(self._raw_topic, message, passed.is_alarm)
         self.counters["items"] += count
         if not count:
             self.counters["empty"] += 1
@@ -102,6 +111,8 @@ class Intake:
         item = Unreadable(Refusal.UNEXPECTED_ERROR, text, received.body)
         message = self._wrap_unknown(item, received_ms, received.traceparent)
         message.headers.extend(_marks(received))
+        if self._gate is not None:
+            message.headers.append(self._gate.account.admit())
         return message
 
 

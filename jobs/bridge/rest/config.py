@@ -14,6 +14,7 @@ from jobs.bridge.feed import UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
 from jobs.bridge.rest.pages import URL_TOKENS, NoPages, Pagination
 from jobs.bridge.rest.span import SpanRule
+from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spatial_key import KeyRule
 from jobs.pipeline.config import Name, Section, TopicName
 from jobs.pipeline.durations import DurationMs
@@ -276,6 +277,7 @@ class PushBridge(Section):
     listen: Listen = Listen()
     auth: Auth
     limits: PushLimits = PushLimits()
+    shedding: Shedding | None = Field(default=None, description="alarms have no lane here: nothing waits in line")
     feeds: Annotated[list[PushFeed], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -285,6 +287,8 @@ class PushBridge(Section):
             raise ValueError("feeds: each name once")
         if self.auth.kind == "none" and not is_loopback(self.listen.host):
             raise ValueError("auth: kind none is for loopback only")
+        if self.shedding is not None and any(rule.topic is not None for rule in self.shedding.alarms):
+            raise ValueError("shedding.alarms: a push has no topic")
         return self
 
 

@@ -38,7 +38,8 @@ def intake() -> Intake:
 def records_of(
     intake: Intake, topic: str, body: bytes, retained: bool = False, traceparent: str | None = None
 ) -> list[tuple[str, Message]]:
-    return list(intake.records(Publish(topic, body, 1, retained, False, 1, traceparent), NOW_MS))
+    found = intake.records(Publish(topic, body, 1, retained, False, 1, traceparent), NOW_MS)
+    return [(outgoing.topic, outgoing.message) for outgoing in found if outgoing is not None]
 
 
 def only(records: Any) -> tuple[str, Message, dict[str, bytes]]:

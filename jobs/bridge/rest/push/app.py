@@ -2,7 +2,7 @@
 
 | status | meaning |
 |---|---|
-| 200 | Kafka has every record; `unreadable` lists the parts that went to the dead letters |
+| 200 | Kafka has every record; `unreadable` lists the parts that went to the dead letters, `shed` counts those let go |
 | 400 | the body cannot be unpacked, or nothing in it is a reading: nothing was sent |
 | 401 | no valid token |
 | 404 | no such feed |
@@ -87,7 +87,7 @@ class PushApp:
         self._waiting = _Waiting(config.limits.waiting_bytes)
         self.answers: dict[int, int] = {}
         """By status."""
-        self.readings = self.unreadable = 0
+        self.readings = self.unreadable = self.shed = 0
 
     def asgi(self, **options: Any) -> Starlette:
         return Starlette(
@@ -105,6 +105,7 @@ class PushApp:
             "answers": {str(status): count for status, count in sorted(self.answers.items())},
             "readings": self.readings,
             "unreadable": self.unreadable,
+            "shed": self.shed,
             "waiting_bytes": self._waiting.total_bytes,
         }
         return _answer(503 if self._sender.is_away else 200, facts)
@@ -194,14 +195,17 @@ class PushApp:
         ]
         if outcome.too_many:
             raise Refused(413, f"more than {self._limits.batch_readings} readings")
-        if not outcome.sent:
+        if not outcome.sent and not outcome.shed:
             return _answer(400, {"error": "there is no reading in it", "unreadable": listed})
         if outcome.failed:
-            facts = {"error": f"Kafka: {outcome.error}", "acknowledged": outcome.sent - outcome.failed}
+            facts = {"error": f"Kafka: {outcome.error}", "acknowledged": max(0, outcome.sent - outcome.failed)}
             return _answer(503, facts, {"retry-after": str(_AWAY_S)})
         self.readings += outcome.readings
         self.unreadable += len(outcome.unreadable)
+        self.shed += outcome.shed
         facts = {"readings": outcome.readings, "unreadable_count": len(outcome.unreadable), "unreadable": listed}
+        if outcome.shed:
+            facts["shed"] = outcome.shed
         return _answer(200, facts)
 
 

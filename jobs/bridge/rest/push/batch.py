@@ -23,6 +23,8 @@ class Outcome(NamedTuple):
     """Parts that are no readings, with their places in the batch."""
     too_many: bool = False
     """Nothing was sent: more readings than allowed."""
+    shed: int = 0
+    """Readings that were let go, and counted in Kafka."""
 
     @property
     def readings(self) -> int:
@@ -51,6 +53,7 @@ class Batch:
         "feed",
         "payloads",
         "received_ms",
+        "shed",
         "unreadable",
     )
 
@@ -66,6 +69,7 @@ class Batch:
         self.unreadable: tuple[tuple[int, Unreadable], ...] = ()
         self._done: Callable[[Outcome], None] | None = done
         self._over: Callable[[Batch, Outcome], None] | None = None
+        self.shed = 0
         self._sent = self._failed = 0
         self._left = 1  # until everything has been sent
         self._error: str | None = None
@@ -74,7 +78,7 @@ class Batch:
         """Say how many acknowledgements will come, and who wants to know too when it is over."""
         self._over = over
         self._sent = records
-        self._left += records
+        self._left += records + (self.shed > 0)  # what was shed has one report
 
     def on_ack(self, error: KafkaError | None, _message: Any) -> None:
         """Take one acknowledgement; the signature is librdkafka's."""
@@ -83,12 +87,12 @@ class Batch:
             self._error = self._error or error.str()
         self._left -= 1
         if not self._left:
-            self._end(Outcome(self._sent, self._failed, self._error, self.unreadable))
+            self._end(self._outcome(self._failed, self._error))
 
     def sent_all(self) -> None:
         self._left -= 1
         if not self._left:
-            self._end(Outcome(self._sent, self._failed, self._error, self.unreadable))
+            self._end(self._outcome(self._failed, self._error))
 
     def refuse(self, outcome: Outcome) -> None:
         """End it without Kafka."""
@@ -96,7 +100,10 @@ class Batch:
 
     def abandon(self, error: str) -> None:
         """End it because the producer is gone: what was not acknowledged may or may not be in Kafka."""
-        self._end(Outcome(self._sent, self._failed + self._left, self._error or error, self.unreadable))
+        self._end(self._outcome(self._failed + self._left, self._error or error))
+
+    def _outcome(self, failed: int, error: str | None) -> Outcome:
+        return Outcome(self._sent, failed, error, self.unreadable, shed=self.shed)
 
     def _end(self, outcome: Outcome) -> None:
         done, self._done = self._done, None

@@ -6,33 +6,45 @@ import queue
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain, islice
 from typing import Final
 
 from jobs.bridge.envelope import Enveloper
 from jobs.bridge.feed import Item, Payload, Unreadable, make_adapter
 from jobs.bridge.journal import Journal
-from jobs.bridge.producer import BridgeProducer, ProducerFailed
+from jobs.bridge.producer import BridgeProducer, OnAck, ProducerFailed
 from jobs.bridge.rest.config import PushBridge
 from jobs.bridge.rest.push.batch import Batch, Outcome
-from jobs.pipeline.config import Kafka
+from jobs.bridge.shedding.account import Account
+from jobs.bridge.shedding.gate import Gate
+from jobs.pipeline.config import Deployment
 
 _IDLE_S: Final = 0.5
 _POLL_S: Final = 0.002  # how long a new batch waits at most while Kafka is waited for
 _POLL_EVERY: Final = 500  # records
+_REPORT_EVERY_S: Final = 5.0  # of a bridge that sheds, though nothing is shed
+_LAST_REPORT_S: Final = 10.0  # how long the end waits for Kafka
 _AWAY_S: Final = 2.0  # after a failure, how long batches are refused before one may try again
 
 
 class PushSender:
     """Owns adapters, envelopes and the producer, and the thread that all of them belong to."""
 
-    def __init__(self, config: PushBridge, kafka: Kafka, raw_topic: str, journal: Journal) -> None:
-        self._config, self._kafka, self._raw_topic, self._journal = config, kafka, raw_topic, journal
+    def __init__(self, config: PushBridge, deployment: Deployment, journal: Journal) -> None:
+        self._config, self._deployment, self._journal = config, deployment, journal
         self._batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
         self._open: set[Batch] = set()
         self._away_until_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender")
+        self._in_flight = 0
+        self._gate: Gate | None = None
+        self._reported_s = time.monotonic()
+        self._has_failed = False  # Kafka lacks something that was admitted; its sender knows
+        if config.shedding is not None:
+            account = Account(config.name, time.time_ns() // 1_000_000)
+            self._gate = Gate(account, config.shedding, deployment.stream_rules, lambda: self._in_flight)
 
     def start(self) -> None:
         self._thread.start()
@@ -66,15 +78,20 @@ class PushSender:
                     payloads = (Payload(body, batch.context, batch.received_ms) for body in batch.payloads)
                     read = adapters[batch.feed].readings
                     self._send(producer, batch, chain.from_iterable(map(read, payloads)), envelopers[batch.feed])
+                self._report_now_and_then(producer)
             except ProducerFailed as failed:
                 self._journal.event("producer_made_anew", problem=str(failed))
                 for batch in list(self._open):
                     batch.abandon(str(failed))
                 producer = self._make_producer()
+        if self._gate is not None:
+            with suppress(ProducerFailed):
+                self._report(producer, self._gate.account, is_last=not self._has_failed)
+                producer.drain(_LAST_REPORT_S)
 
     def _make_producer(self) -> BridgeProducer:
         give_up_after_s = self._config.limits.ack_timeout / 1000
-        return BridgeProducer(self._kafka, f"meridian-{self._config.name}", give_up_after_s=give_up_after_s)
+        return BridgeProducer(self._deployment.kafka, f"meridian-{self._config.name}", give_up_after_s=give_up_after_s)
 
     def _next_batch(self, producer: BridgeProducer) -> Batch | None:
         try:
@@ -95,18 +112,46 @@ class PushSender:
             batch.refuse(Outcome(unreadable=batch.unreadable))
             return
         self._open.add(batch)
-        batch.expect(len(found), self._over)
+        self._in_flight = producer.in_flight
+        passed = self._judge(found)
+        batch.shed = len(found) - len(passed)
+        batch.expect(len(passed), self._over)
         traceparent = batch.context.get("traceparent")
-        topic, received_ms, on_ack = self._raw_topic, batch.received_ms, batch.on_ack
-        for number, item in enumerate(found):
-            producer.send(topic, enveloper.message(item, received_ms, traceparent), on_ack)
+        topic, received_ms, on_ack = self._deployment.topics.raw.name, batch.received_ms, batch.on_ack
+        for number, (item, headers) in enumerate(passed):
+            message = enveloper.message(item, received_ms, traceparent)
+            message.headers.extend(headers)
+            producer.send(topic, message, on_ack)
             if number % _POLL_EVERY == 0:
                 producer.poll()
+        if batch.shed and self._gate is not None:
+            self._report(producer, self._gate.account, on_ack)
         batch.sent_all()
+
+    def _judge(self, items: list[Item]) -> list[tuple[Item, list[tuple[str, bytes]]]]:
+        """The items that go on, with the headers that they get."""
+        if self._gate is None:
+            return [(item, []) for item in items]
+        judged = ((item, self._gate.judge(item)) for item in items)
+        return [(item, passed.headers) for item, passed in judged if passed is not None]
+
+    def _report_now_and_then(self, producer: BridgeProducer) -> None:
+        if self._gate is None or time.monotonic() - self._reported_s < _REPORT_EVERY_S:
+            return
+        if self._gate.account.unreported:
+            self._report(producer, self._gate.account)
+
+    def _report(
+        self, producer: BridgeProducer, account: Account, on_ack: OnAck = lambda *_: None, is_last: bool = False
+    ) -> None:
+        report = account.report(time.time_ns() // 1_000_000, is_last)
+        producer.send(self._deployment.topics.accounting.name, report, on_ack)
+        self._reported_s = time.monotonic()
 
     def _over(self, batch: Batch, outcome: Outcome) -> None:
         self._open.discard(batch)
         if outcome.failed:
+            self._has_failed = True
             if not self.is_away:
                 self._journal.event("kafka_away", problem=outcome.error)
             self._away_until_s = time.monotonic() + _AWAY_S

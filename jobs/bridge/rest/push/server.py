@@ -17,10 +17,10 @@ from jobs.bridge.rest.config import PushBridge
 from jobs.bridge.rest.push.app import Authenticate, PushApp
 from jobs.bridge.rest.push.sender import PushSender
 from jobs.bridge.rest.push.tokens import TokenFile
-from jobs.pipeline.config import Kafka
+from jobs.pipeline.config import Deployment
 
 
-def serve(config: PushBridge, folder: Path, kafka: Kafka, raw_topic: str, journal: Journal) -> None:
+def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Journal) -> None:
     """Serve until SIGTERM or SIGINT; requests that were received get their answer first.
 
     Raises
@@ -28,7 +28,7 @@ def serve(config: PushBridge, folder: Path, kafka: Kafka, raw_topic: str, journa
     BadTokens : the file of tokens cannot be used.
     OSError : the address is taken, or a certificate cannot be read.
     """
-    sender = PushSender(config, kafka, raw_topic, journal)
+    sender = PushSender(config, deployment, journal)
     push = PushApp(config, sender, _authenticate(config, folder, journal))
 
     @asynccontextmanager
@@ -69,7 +69,7 @@ def serve(config: PushBridge, folder: Path, kafka: Kafka, raw_topic: str, journa
         host, port = listener.getsockname()[:2]
         journal.event("listening", host=host, port=port, feeds=[feed.name for feed in config.feeds])
         server.run(sockets=[listener])
-    journal.event("ended", readings=push.readings, unreadable=push.unreadable)
+    journal.event("ended", readings=push.readings, unreadable=push.unreadable, shed=push.shed)
 
 
 def _authenticate(config: PushBridge, folder: Path, journal: Journal) -> Authenticate:
