@@ -24,7 +24,7 @@ def test_as_of_and_means_on_a_grid_are_those_of_pandas() -> None:
     schema = DataTypes.ROW([DataTypes.FIELD(n, t) for n, t in zip(names, types, strict=True)])
     chance.shuffle(rows)
     tables.create_temporary_view("aligned", tables.from_elements(rows, schema))
-    (query,) = read_script(PROJECT_ROOT / "sql" / "50_one_grid.sql")
+    (query,) = read_script(PROJECT_ROOT / "sql" / "grid" / "one_grid.sql")
     found = tables.sql_query(query.text).to_pandas()
     assert len(found) > 40
 
