@@ -30,6 +30,7 @@ _STANDARD = ("plain-loop", "meridian")
 _QUICK_RECORDS, _RECORDS = 2_000_000, 4_000_000
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "align": ("jobs.cli.bench_align:align", "Several metrics on one grid, against a plain loop."),
     "backlog": (
         "jobs.cli.bench_backlog:backlog",
         "Drain an hour of ten thousand sensors.",
