@@ -8,7 +8,6 @@ acknowledged to the MQTT broker after Kafka had it. It is judged by the topic: e
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -170,8 +169,8 @@ def _write_bridge(folder: Path, name: str, port: int, topic: str, bootstrap_serv
     deployment["name"] = name
     deployment["topics"] = {"raw": {"name": topic}}
     deployment["kafka"] = {"bootstrap_servers": bootstrap_servers}
-    for schema in deployment.get("avro", {}).get("schemas", []):
-        schema["file"] = os.path.abspath(FLINK_CONF / "deployments" / schema["file"])
+    for named in ("avro", "schemas"):  # their paths are relative to the file
+        deployment.pop(named, None)
     (folder / "deployment.yaml").write_text(yaml.safe_dump(deployment))
     file = folder / "bridge.yaml"
     bridge = {

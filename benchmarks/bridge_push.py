@@ -168,7 +168,9 @@ def _endpoint(bootstrap: str) -> Iterator[tuple[psutil.Process, str]]:
     """An endpoint in a process of its own, as a user starts it."""
     with tempfile.TemporaryDirectory() as folder:
         deployment = yaml.safe_load((_ROOT / "flink-conf" / "deployments" / "demo.yaml").read_text())
-        deployment.update(kafka={"bootstrap_servers": bootstrap}, topics={"raw": {"name": TOPIC}}, avro={"schemas": []})
+        deployment.update(kafka={"bootstrap_servers": bootstrap}, topics={"raw": {"name": TOPIC}})
+        for named in ("avro", "schemas"):  # their paths are relative to the file
+            deployment.pop(named, None)
         (Path(folder) / "deployment.yaml").write_text(yaml.safe_dump(deployment))
         config = {
             "name": "bench",

@@ -19,6 +19,7 @@ from udfs.event_time import check_event_time, check_header_time, normalise_event
 from udfs.frame import Letter
 from udfs.reasons import Reason, Rejected
 from udfs.rules import Rules
+from udfs.schema_lookup import SchemaSource
 from udfs.series import CACHE_BYTES, KnownSeries, shard_of
 from udfs.shortcut import Shortcut
 from udfs.validate import Validator
@@ -44,13 +45,22 @@ class Aligner:
     ----------
     cache_bytes
         For the known series, see `udfs.series`; with 0 each record takes all stages, to the same end.
+    schema_source
+        Asked for schema ids that the rules do not know; None: they are refused.
     """
 
-    def __init__(self, rules: Rules, topic: str, *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        topic: str,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        schema_source: SchemaSource | None = None,
+    ) -> None:
         self._rules = rules
         self._topic = topic
         self._header_names = ENVELOPE_HEADERS + rules.attribute_headers
-        self._decoder = Decoder(rules.limits, rules.avro_schemas)
+        self._decoder = Decoder(rules.limits, rules.schemas, schema_source)
         keyed_by_region = any(w.key == "region" for s in rules.streams for w in s.windows)
         self._validator = Validator(rules.streams, region_required=keyed_by_region or rules.cell.scheme == "region")
         self._locator = Locator(rules.position, CellAssigner(rules.cell).cell)

@@ -1,23 +1,23 @@
-"""Turn a record's bytes into a dict of fields: the stage `decode`, JSON and Avro."""
+"""Turn a record's bytes into a dict of fields: the stage `decode`, JSON, Avro and Protobuf."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
-import fastavro
 import orjson
 
-from udfs.avro_encoding import fingerprint_of
-from udfs.avro_schema import read_schema, to_json_value
+from udfs.avro_reader import AvroReader
+from udfs.avro_resolution import reader_record
+from udfs.nesting import MAX_DEPTH, depth_of
+from udfs.protobuf_reader import MessageReader, ProtobufReader
+from udfs.protobuf_schema import protobuf_schema
 from udfs.reasons import Reason, Rejected
-from udfs.rules import LimitRule
-from udfs.schemas import reading_schema
+from udfs.rules import LimitRule, SchemaRule
+from udfs.schema_lookup import SchemaLookup, SchemaSource
+from udfs.schemas import reading_files, reading_schema
+from udfs.writer_schema import SchemaFormat, UnusableSchema, WriterSchema
 
-MAX_DEPTH = 32  # orjson reads 1,024 levels but writes only 254: what it could not write back must not come in
-
-_SNIFF, _JSON, _AVRO = "", "json", "avro"
+_SNIFF, _JSON, _AVRO, _PROTOBUF = "", "json", SchemaFormat.AVRO, SchemaFormat.PROTOBUF
 _CONTENT_TYPES = {
     "application/json": _JSON,
     "text/json": _JSON,
@@ -28,8 +28,14 @@ _CONTENT_TYPES = {
     "application/x-avro-binary": _AVRO,
     "application/avro-binary": _AVRO,
     "avro/binary": _AVRO,
+    "application/protobuf": _PROTOBUF,
+    "application/x-protobuf": _PROTOBUF,
+    "application/x-google-protobuf": _PROTOBUF,
+    "application/vnd.google.protobuf": _PROTOBUF,
+    "application/vnd.confluent.protobuf": _PROTOBUF,
 }
 _CONTENT_TYPE_CACHE_SIZE = 256
+_OWN_MESSAGE = "meridian.Reading"
 
 
 class Decoder:
@@ -39,47 +45,48 @@ class Decoder:
     ----------
     limits
         `max_body_bytes` bounds the size of a value.
-    avro_schemas
-        (Confluent schema id, schema JSON) of the writers that are known. The project's own `reading.avsc` is always
-        known by its fingerprint, and by an id only when it is listed here.
+    schemas
+        The writers that are known by a registry's id, and what all are resolved to. Avro writers are also known by
+        their fingerprint, and Protobuf messages by their name when no id is given. The project's own `reading.avsc`
+        and `reading.proto` always are, and have an id only when they are listed with one.
+    source
+        Asked for ids that are not known; None: they are refused.
 
     Raises
     ------
-    ValueError
-        A schema is not Avro, is not a record, is listed twice under one id, or could be used to exhaust a worker
-        (it is recursive, or has an array of items without bytes), or holds a local (zone-less) timestamp.
+    UnusableSchema
+        A schema cannot be read or is listed twice, see `AvroReader` and `ProtobufReader`.
     """
 
-    def __init__(self, limits: LimitRule, avro_schemas: tuple[tuple[int, str], ...] = ()) -> None:
+    def __init__(
+        self, limits: LimitRule, schemas: SchemaRule | None = None, source: SchemaSource | None = None
+    ) -> None:
+        rule = schemas or SchemaRule()
         self._max_body_bytes = limits.max_body_bytes
         self._formats: dict[str | None, str] = {None: _SNIFF}
-        own = _Writer(reading_schema())
-        self._by_id: dict[bytes, _Writer] = {}
-        self._by_fingerprint: dict[bytes, _Writer] = {own.fingerprint: own}
-        for schema_id, text in avro_schemas:
-            key = schema_id.to_bytes(4, "big")
-            if key in self._by_id:
-                raise ValueError(f"Avro schema id {schema_id} is listed twice")
-            try:
-                writer = _Writer(orjson.loads(text))
-            except Exception as error:
-                raise ValueError(f"Avro schema id {schema_id} cannot be used: {error}") from error
-            self._by_id[key] = writer
-            self._by_fingerprint.setdefault(writer.fingerprint, writer)
+        self._message_of: dict[str | None, str] = {}  # by content type
+        self._reader_schema = reader_record(rule.reader or orjson.dumps(reading_schema()).decode())
+        self._lookup = None if source is None else SchemaLookup(source, rule.lookup)
+        self._by_id: dict[bytes, _Reader] = {}
+        self._by_fingerprint: dict[bytes, AvroReader] = {}
+        self._by_message: dict[str, MessageReader] = {}
+        for schema_id, schema in (*rule.known, *_own_schemas()):
+            self._know(schema_id, schema)
 
     def decode(self, value: bytes | None, content_type: str | None) -> dict[str, Any]:
         """Decode one value.
 
-        Avro fields are matched with `reading.avsc` by name: what a writer does not have is absent, what the reader
-        does not know stays in the record and becomes an attribute, and numbers are promoted by the stage `validate`.
-        Of duplicate JSON keys the last counts; JSON integers over 64 bits become floats.
+        Fields of Avro and Protobuf are resolved to the reader's schema by name and alias: what a writer does not have
+        is absent or the reader's default, what the reader does not know stays in the record and becomes an attribute,
+        and numbers are promoted here or by the stage `validate`. Of duplicate JSON keys the last counts; JSON integers
+        over 64 bits become floats.
 
         Parameters
         ----------
         value
             The Kafka value, up to `max_body_bytes` bytes; None is a tombstone.
         content_type
-            Media type, parameters tolerated; None: Avro when the value starts with one of its magics, else JSON.
+            Media type, parameters tolerated; None: a schema's when the value starts with one of the magics, else JSON.
 
         Returns
         -------
@@ -89,7 +96,7 @@ class Decoder:
         ------
         Rejected
             TOMBSTONE, BODY_TOO_LARGE, UNSUPPORTED_CONTENT_TYPE, MALFORMED_JSON, NOT_AN_OBJECT, MALFORMED_AVRO,
-            UNKNOWN_SCHEMA.
+            MALFORMED_PROTOBUF, UNKNOWN_SCHEMA, UNUSABLE_SCHEMA, SCHEMA_UNREACHABLE.
 
         Source: RFC 8259 (JSON), RFC 9110 §8.3 (media types), Avro 1.12 specification "Single-object encoding" and
         "Schema Resolution", Confluent Schema Registry documentation "Wire format".
@@ -101,8 +108,8 @@ class Decoder:
         encoding = self._formats.get(content_type)
         if encoding is None:
             encoding = self._read_content_type(content_type or "")
-        if encoding is _AVRO or (encoding is _SNIFF and value[:1] in (b"\x00", b"\xc3")):
-            return self._decode_avro(value)
+        if encoding is not _JSON and (encoding is not _SNIFF or value[:1] in (b"\x00", b"\xc3")):
+            return self._decode_binary(value, encoding, content_type)
         try:
             record = orjson.loads(value)
         except orjson.JSONDecodeError as error:
@@ -110,9 +117,64 @@ class Decoder:
         if type(record) is not dict:
             raise Rejected(Reason.NOT_AN_OBJECT, f"the JSON value is a {type(record).__name__}, not an object")
         # Two memchr scans; the depth itself is measured only where it could be too large.
-        if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _depth(record) > MAX_DEPTH:
+        if value.count(b"{") + value.count(b"[") > MAX_DEPTH and depth_of(record) > MAX_DEPTH:
             raise Rejected(Reason.MALFORMED_JSON, f"nested more than {MAX_DEPTH} deep")
         return record
+
+    def _decode_binary(self, value: bytes, encoding: str, content_type: str | None) -> dict[str, Any]:
+        if value[:1] == b"\x00":
+            reader = self._by_id.get(value[1:5]) or self._look_up(value, encoding)
+            if encoding is not reader.format and _SNIFF not in (encoding, reader.format):
+                message = f"content type {content_type!r} of schema id {_id_of(value)}, which is {reader.format}"
+                raise Rejected(Reason.UNSUPPORTED_CONTENT_TYPE, message)
+            return reader.read(value, 5)
+        if encoding is _PROTOBUF:
+            name = self._message_of.get(content_type) or _message_name(content_type or "")
+            message_reader = self._by_message.get(name)
+            if message_reader is None:
+                raise Rejected(Reason.UNKNOWN_SCHEMA, f"message {name[:200]}")
+            return message_reader.read(value)
+        if value[:2] != b"\xc3\x01":
+            raise Rejected(Reason.MALFORMED_AVRO, f"starts with neither Avro magic: {value[:4].hex(' ')}")
+        if len(value) < 10:
+            raise Rejected(Reason.MALFORMED_AVRO, f"{len(value)} bytes are shorter than the framing")
+        avro_reader = self._by_fingerprint.get(value[2:10])
+        if avro_reader is None:
+            raise Rejected(Reason.UNKNOWN_SCHEMA, f"schema fingerprint {value[2:10].hex()}")
+        return avro_reader.read(value, 10)
+
+    def _look_up(self, value: bytes, encoding: str) -> _Reader:
+        if len(value) < 5:
+            reason = Reason.MALFORMED_PROTOBUF if encoding is _PROTOBUF else Reason.MALFORMED_AVRO
+            raise Rejected(reason, f"{len(value)} bytes are shorter than the framing")
+        schema_id = _id_of(value)
+        if self._lookup is None:
+            raise Rejected(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}")
+        reader: _Reader
+        try:
+            reader = _reader(self._lookup.find(schema_id), self._reader_schema)
+        except UnusableSchema as error:
+            reader = _Refusing(f"schema id {schema_id}: {error}")
+        self._by_id[value[1:5]] = reader
+        return reader
+
+    def _know(self, schema_id: int | None, schema: WriterSchema) -> None:
+        name = f"{schema.format} schema" + ("" if schema_id is None else f" id {schema_id}")
+        try:
+            reader = _reader(schema, self._reader_schema)
+        except UnusableSchema as error:
+            raise UnusableSchema(f"{name} cannot be used: {error}") from error
+        if schema_id is not None:
+            key = schema_id.to_bytes(4, "big")
+            if key in self._by_id:
+                raise UnusableSchema(f"schema id {schema_id} is listed twice")
+            self._by_id[key] = reader
+        if isinstance(reader, AvroReader):
+            self._by_fingerprint.setdefault(reader.fingerprint, reader)
+        elif schema_id is None:
+            for message in reader.schema.names:
+                if message not in self._by_message:
+                    self._by_message[message] = reader.named(message)
 
     def _read_content_type(self, content_type: str) -> str:
         media_type, _, parameters = content_type.lower().partition(";")
@@ -125,59 +187,50 @@ class Decoder:
             raise Rejected(Reason.UNSUPPORTED_CONTENT_TYPE, f"content type {content_type[:100]!r}")
         if len(self._formats) < _CONTENT_TYPE_CACHE_SIZE:
             self._formats[content_type] = encoding
+            if encoding is _PROTOBUF:
+                self._message_of[content_type] = _message_name(content_type)
         return encoding
 
-    def _decode_avro(self, value: bytes) -> dict[str, Any]:
-        writers: Mapping[bytes, _Writer]
-        if value[:1] == b"\x00":
-            start, key, writers = 5, value[1:5], self._by_id
-        elif value[:2] == b"\xc3\x01":
-            start, key, writers = 10, value[2:10], self._by_fingerprint
-        else:
-            raise Rejected(Reason.MALFORMED_AVRO, f"starts with neither Avro magic: {value[:4].hex(' ')}")
-        if len(value) < start:
-            raise Rejected(Reason.MALFORMED_AVRO, f"{len(value)} bytes are shorter than the framing")
-        writer = writers.get(key)
-        if writer is None:
-            name = f"id {int.from_bytes(key, 'big')}" if start == 5 else f"fingerprint {key.hex()}"
-            raise Rejected(Reason.UNKNOWN_SCHEMA, f"schema {name}")
-        return writer.read(value, start)
+
+class _Reader(Protocol):
+    """Of the records of one writer."""
+
+    @property
+    def format(self) -> str: ...
+
+    def read(self, value: bytes, start: int) -> dict[str, Any]: ...
 
 
-class _Writer:
-    """A writer's schema, checked once, and the reading of its records."""
+class _Refusing:
+    """In the place of a schema that cannot be used: an id never gets another one, so it is not asked for again."""
 
-    def __init__(self, schema: Any) -> None:
-        if not isinstance(schema, dict) or schema.get("type") != "record":
-            raise ValueError("the schema is not a record")
-        records = read_schema(schema)
-        self.fingerprint = fingerprint_of(schema)
-        self._parsed = fastavro.parse_schema(records.plain)
-        self._holds_bytes = records.holds_bytes
+    format = _SNIFF
+
+    def __init__(self, message: str) -> None:
+        self._message = message[:500]
 
     def read(self, value: bytes, start: int) -> dict[str, Any]:
-        source = BytesIO(value)
-        source.seek(start)
-        try:
-            record = fastavro.schemaless_reader(source, self._parsed, None)
-        # fastavro raises EOFError, IndexError, ValueError, OverflowError, MemoryError, … for broken bytes
-        except Exception as error:
-            raise Rejected(Reason.MALFORMED_AVRO, f"{type(error).__name__}: {str(error)[:200]}") from None
-        if source.tell() != len(value):
-            raise Rejected(Reason.MALFORMED_AVRO, f"{len(value) - source.tell()} bytes after the record")
-        if self._holds_bytes:
-            record = to_json_value(record)
-        return record  # type: ignore[return-value]
+        raise Rejected(Reason.UNUSABLE_SCHEMA, self._message)
 
 
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if type(parent) is dict else parent)
-            if type(child) is dict or type(child) is list
-        ]
-    return deepest
+def _reader(schema: WriterSchema, reader_schema: dict[str, Any]) -> AvroReader | ProtobufReader:
+    make = AvroReader if schema.format is SchemaFormat.AVRO else ProtobufReader
+    return make(schema.text, reader_schema)
+
+
+def _own_schemas() -> list[tuple[None, WriterSchema]]:
+    own_avro = WriterSchema(SchemaFormat.AVRO, orjson.dumps(reading_schema()).decode())
+    return [(None, own_avro), (None, protobuf_schema(reading_files()))]
+
+
+def _id_of(value: bytes) -> int:
+    return int.from_bytes(value[1:5], "big")
+
+
+def _message_name(content_type: str) -> str:
+    """Read the parameter that names a message, as Prometheus and Google write it; without one it is a reading."""
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() in ("proto", "messagetype"):
+            return value.strip(' "')
+    return _OWN_MESSAGE

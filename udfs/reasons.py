@@ -31,7 +31,10 @@ class Reason(StrEnum):
     MALFORMED_JSON = "malformed_json"
     NOT_AN_OBJECT = "not_an_object"
     MALFORMED_AVRO = "malformed_avro"
+    MALFORMED_PROTOBUF = "malformed_protobuf"
     UNKNOWN_SCHEMA = "unknown_schema"
+    UNUSABLE_SCHEMA = "unusable_schema"  # a registry has it, but a field's type has changed, or it could do harm
+    SCHEMA_UNREACHABLE = "schema_unreachable"  # not known here, and the registry does not answer
     UNEXPECTED_ERROR = "unexpected_error"  # a defect of ours met by this reading; it must not stop the others
     # validate
     MISSING_FIELD = "missing_field"

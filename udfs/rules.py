@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from udfs.writer_schema import WriterSchema
+
 WindowKey = Literal["sensor", "cell", "region"]
 Delivery = Literal["exactly-once", "at-least-once", "best-effort"]
 
@@ -99,6 +101,24 @@ class LimitRule:
 
 
 @dataclass(frozen=True)
+class LookupRule:
+    """What to do about a schema id that is not known while the registry does not answer."""
+
+    when_unreachable: Literal["wait", "refuse"] = "wait"
+    wait_ms: int = 120_000  # the bound of `wait`; then as `refuse`
+    ask_again_after_ms: int = 10_000  # a silent registry, or one that did not know an id
+
+
+@dataclass(frozen=True)
+class SchemaRule:
+    """What is known of writers' schemas without asking anybody."""
+
+    known: tuple[tuple[int | None, WriterSchema], ...] = ()  # with the registry's id, where it has one
+    reader: str = ""  # Avro JSON that writers are resolved to; empty: `udfs/schemas/reading.avsc`
+    lookup: LookupRule = field(default_factory=LookupRule)
+
+
+@dataclass(frozen=True)
 class Rules:
     """All that the workers need to know of a deployment."""
 
@@ -108,7 +128,7 @@ class Rules:
     cell: CellRule = field(default_factory=CellRule)
     dedup: DedupRule = field(default_factory=DedupRule)
     limits: LimitRule = field(default_factory=LimitRule)
-    avro_schemas: tuple[tuple[int, str], ...] = ()  # (Confluent schema id, schema JSON)
+    schemas: SchemaRule = field(default_factory=SchemaRule)
     attribute_headers: tuple[str, ...] = ()  # Kafka headers carried into an aligned reading's attributes
     shards: int = 32  # keyed-state shards of sensors; STATE-BREAKING to change
     job_version: str = "0.1.0"

@@ -1,35 +1,27 @@
-"""Tell before a deployment whether versions of an Avro schema can run together, and whether the job reads them.
-
-The rules are Avro's own (`avro.compatibility`): a reader takes int for long, long for double, text for bytes, a field
-by one of its aliases, a missing field by its default. Here they are asked field by field, so that the answer names
-the field and what to do.
-"""
+"""Tell before a deployment whether versions of a schema can run together, and whether the job reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from itertools import combinations
-from typing import Any, Final, NamedTuple
+from itertools import combinations, pairwise
+from typing import Any, Final
 
 import avro.schema
 import orjson
-from avro.compatibility import (
-    ReaderWriterCompatibilityChecker,
-    SchemaCompatibilityType,
-    lookup_writer_field,
-    schema_name_equals,
-)
-from avro.errors import AvroException
 
-from udfs.decode import Decoder
-from udfs.rules import LimitRule
+from udfs.avro_compatibility import compare_avro
+from udfs.avro_reader import AvroReader
+from udfs.avro_resolution import parse_record, reader_record
+from udfs.protobuf_compatibility import compare_protobuf
+from udfs.protobuf_reader import ProtobufReader
+from udfs.protobuf_schema import ProtobufSchema
+from udfs.schema_finding import Finding
 from udfs.schemas import reading_schema
-
-Schema = dict[str, Any]
+from udfs.writer_schema import ChangedType, SchemaFormat, UnusableSchema, WriterSchema
 
 _NUMBERS: Final = frozenset(("int", "long", "float", "double"))
-_TEXTS: Final = frozenset(("string", "enum"))
+_TEXTS: Final = frozenset(("string", "enum", "bytes"))
 _TYPES_OF_READING: Final = {
     **dict.fromkeys(("event_id", "sensor_id", "region", "metric", "unit", "crs"), _TEXTS),
     **dict.fromkeys(("value", "x", "y", "z"), _NUMBERS),
@@ -39,35 +31,36 @@ _REQUIRED: Final = ("metric", "value", "unit", "x", "y")
 _FROM_HEADERS: Final = {"sensor_id": "sensor_id", "event_time": "event_timestamp", "crs": "crs_source"}
 
 
-class Direction(StrEnum):
-    """Who has to understand whom, as Confluent's registry names it; always among all versions (`…_TRANSITIVE`)."""
+class Compatibility(StrEnum):
+    """Who has to understand whom, as Confluent's registry names it; `…_transitive`: all versions, else neighbours."""
 
+    NONE = "none"
     BACKWARD = "backward"  # a later version reads what earlier ones wrote: upgrade the jobs first
+    BACKWARD_TRANSITIVE = "backward_transitive"
     FORWARD = "forward"  # an earlier version reads what later ones write: upgrade the producers first
+    FORWARD_TRANSITIVE = "forward_transitive"
     FULL = "full"  # both: old and new producers and jobs run together
+    FULL_TRANSITIVE = "full_transitive"
+
+    @property
+    def directions(self) -> frozenset[str]:
+        """`backward`, `forward`, both or neither."""
+        kind = self.value.removesuffix("_transitive")
+        return frozenset(("backward", "forward") if kind == "full" else () if kind == "none" else (kind,))
+
+    @property
+    def is_transitive(self) -> bool:
+        return self.value.endswith("_transitive")
 
 
-class Finding(NamedTuple):
-    """One thing about one field."""
-
-    breaks: bool  # False: it can be deployed, but somebody should know
-    versions: str  # such as `v2 reads v1`, or `the job reads v2`
-    field: str
-    message: str
-
-
-class UnusableSchema(ValueError):  # noqa: N818
-    """It is not Avro, or the job cannot have it as a writer's schema; one line."""
-
-
-def check_versions(versions: Sequence[tuple[str, Schema]], direction: Direction) -> list[Finding]:
-    """Compare all versions of a schema with one another.
+def check_versions(versions: Sequence[tuple[str, WriterSchema]], level: Compatibility) -> list[Finding]:
+    """Compare versions of a schema with one another.
 
     Parameters
     ----------
     versions
-        (name, schema as plain JSON), oldest first.
-    direction
+        (name, schema), oldest first, all of one format.
+    level
         Who has to read whom.
 
     Returns
@@ -77,33 +70,36 @@ def check_versions(versions: Sequence[tuple[str, Schema]], direction: Direction)
     Raises
     ------
     UnusableSchema
-        One is not an Avro record.
+        One is not an Avro record or a Protobuf file, or they are not of one format.
 
-    Source: Avro 1.12 specification, "Schema Resolution" and "Aliases"; Confluent Schema Registry, "Schema Evolution
-    and Compatibility".
+    Source: Confluent Schema Registry documentation, "Schema Evolution and Compatibility".
     """
     parsed = [(name, _parse(name, schema)) for name, schema in versions]
+    if len({schema.format for _, schema in versions}) > 1:
+        raise UnusableSchema("a subject has versions of one format, either Avro or Protobuf")
     findings: list[Finding] = []
-    for (old_name, old), (new_name, new) in combinations(parsed, 2):
-        if direction is not Direction.FORWARD:
+    for (old_name, old), (new_name, new) in combinations(parsed, 2) if level.is_transitive else pairwise(parsed):
+        if "backward" in level.directions:
             findings += _compare(f"{new_name} reads {old_name}", new, old)
-        if direction is not Direction.BACKWARD:
+        if "forward" in level.directions:
             findings += _compare(f"{old_name} reads {new_name}", old, new)
     return findings
 
 
-def check_for_job(name: str, schema: Schema) -> list[Finding]:
+def check_for_job(name: str, schema: WriterSchema, reader: str = "") -> list[Finding]:
     """Tell whether the job reads what is written with a schema.
 
-    The job takes fields by the names of `reading.avsc`; others become attributes. What it needs must be there, and
-    every branch of its type must be one that the stage `validate` takes.
+    The job takes fields by the names and aliases of its reader schema; others become attributes. What it needs must be
+    there, and of a type that it reads.
 
     Parameters
     ----------
     name
         Of the version, for the answer.
     schema
-        A writer's schema as plain JSON.
+        A writer's; of a Protobuf file its first message.
+    reader
+        The job's reader schema as JSON; empty: the project's own.
 
     Returns
     -------
@@ -112,64 +108,53 @@ def check_for_job(name: str, schema: Schema) -> list[Finding]:
     Raises
     ------
     UnusableSchema
-        It is not an Avro record, or `udfs.decode` cannot have it.
+        It is not an Avro record or a Protobuf file, or `udfs.decode` cannot have it.
     """
-    record = _parse(name, schema)
-    try:
-        Decoder(LimitRule(), ((0, orjson.dumps(schema).decode()),))
-    except ValueError as error:
-        raise UnusableSchema(f"{name}: {error}") from None
+    reads = reader_record(reader or orjson.dumps(reading_schema()).decode())
+    parsed = _parse(name, schema)
     versions = f"the job reads {name}"
+    written: dict[str, Any]
+    if isinstance(parsed, ProtobufSchema):
+        written = {field.name: None for field in parsed.message_at((0,)).fields}
+    else:
+        written = {field.name: field.type for field in parsed.fields}
     findings = []
-    for field in reading_schema()["fields"]:
-        found = record.fields_dict.get(field["name"])
-        problem = _absent(field["name"]) if found is None else _unfit(field["name"], found.type)
+    for field in reads["fields"]:
+        source = next((n for n in (field["name"], *field.get("aliases", ())) if n in written), None)
+        problem = _absent(field) if source is None else _unfit(field["name"], written[source])
         if problem is not None:
             findings.append(Finding(problem[0], versions, field["name"], problem[1]))
+    if not any(finding.breaks for finding in findings):
+        try:
+            (AvroReader if schema.format is SchemaFormat.AVRO else ProtobufReader)(schema.text, reads)
+        except ChangedType as error:
+            findings.append(Finding(True, versions, error.field, error.message))
+        except UnusableSchema as error:
+            raise UnusableSchema(f"{name}: {error}") from None
     return findings
 
 
-def _parse(name: str, schema: Schema) -> avro.schema.RecordSchema:
+def _parse(name: str, schema: WriterSchema) -> avro.schema.RecordSchema | ProtobufSchema:
     try:
-        parsed = avro.schema.parse(orjson.dumps(schema).decode())
-    except (AvroException, TypeError) as error:
+        if schema.format is SchemaFormat.PROTOBUF:
+            return ProtobufSchema(schema.text)
+        document = orjson.loads(schema.text)
+    except UnusableSchema as error:
+        raise UnusableSchema(f"{name}: {error}") from None
+    except orjson.JSONDecodeError as error:
         raise UnusableSchema(f"{name}: not an Avro schema: {error}") from None
-    if not isinstance(parsed, avro.schema.RecordSchema):
-        raise UnusableSchema(f"{name}: the schema is not a record")
-    return parsed
+    return parse_record(name, document)
 
 
-def _compare(versions: str, reader: avro.schema.RecordSchema, writer: avro.schema.RecordSchema) -> Iterator[Finding]:
-    if not schema_name_equals(reader, writer):
-        yield Finding(True, versions, "", f"record {writer.fullname} is not {reader.fullname}: give it as an alias")
-    read = {}
-    for field in reader.fields:
-        source = lookup_writer_field(writer, field)
-        if source is not None:
-            read[source.name] = field
-            checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
-            result = checker.get_compatibility(field.type, source.type)
-            if result.compatibility is SchemaCompatibilityType.incompatible:
-                yield Finding(True, versions, field.name, _as_said(result.messages))
-        elif not field.has_default:
-            yield Finding(True, versions, field.name, "the writer does not have it: give it a default, or an alias")
-    yield from _lost(versions, reader, writer, read)
+def _compare(versions: str, reader: Any, writer: Any) -> Iterator[Finding]:
+    compare = compare_protobuf if isinstance(reader, ProtobufSchema) else compare_avro
+    return compare(versions, reader, writer)
 
 
-def _lost(
-    versions: str, reader: avro.schema.RecordSchema, writer: avro.schema.RecordSchema, read: dict[str, Any]
-) -> Iterator[Finding]:
-    """A field under a new name without an alias is compatible by the rules, and its values are gone."""
-    lost = [field for field in writer.fields if field.name not in read]
-    new = [field for field in reader.fields if field not in read.values()]
-    for field in lost:
-        similar = [other.name for other in new if str(other.type) == str(field.type)]
-        if similar:
-            message = f"nobody reads it; if it is now {' or '.join(similar)}, that needs an alias {field.name!r}"
-            yield Finding(False, versions, field.name, message)
-
-
-def _absent(name: str) -> tuple[bool, str] | None:
+def _absent(field: dict[str, Any]) -> tuple[bool, str] | None:
+    name = field["name"]
+    if field.get("default"):
+        return None
     if name in _REQUIRED:
         return True, "the writer does not have it: every reading would be refused as missing_field"
     if name in _FROM_HEADERS:
@@ -177,7 +162,9 @@ def _absent(name: str) -> tuple[bool, str] | None:
     return None
 
 
-def _unfit(name: str, schema: avro.schema.Schema) -> tuple[bool, str] | None:
+def _unfit(name: str, schema: avro.schema.Schema | None) -> tuple[bool, str] | None:
+    if schema is None:
+        return None
     allowed = _TYPES_OF_READING.get(name)
     branches = [branch.type for branch in getattr(schema, "schemas", [schema])]
     wrong = [branch for branch in branches if allowed is not None and branch not in allowed and branch != "null"]
@@ -187,11 +174,3 @@ def _unfit(name: str, schema: avro.schema.Schema) -> tuple[bool, str] | None:
     if "null" in branches and name in _REQUIRED:
         return False, "null is refused as missing_field"
     return None
-
-
-def _as_said(messages: set[str]) -> str:
-    return (
-        "; ".join(sorted(messages))
-        .replace("reader type: ", "")
-        .replace(" not compatible with writer type: ", " cannot be read from ")
-    )

@@ -16,9 +16,10 @@ from typing import Any
 import orjson
 
 from udfs.batch import AlignedColumns, Pending, RawColumns
-from udfs.decode import MAX_DEPTH, Decoder
+from udfs.decode import Decoder
 from udfs.envelope import ENVELOPE_HEADERS, MAX_TIME_DIGITS, with_headers
 from udfs.event_time import MILLISECONDS_BELOW, SECONDS_BELOW, normalise_event_time
+from udfs.nesting import MAX_DEPTH
 from udfs.reading import MAX_TEXT_LENGTH
 from udfs.rules import Rules
 from udfs.sampling import read_fraction

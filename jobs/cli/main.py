@@ -42,7 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": ("jobs.cli.bench:bench", "Measure against a plain loop doing the same work."),
     "demo": ("jobs.cli.demo:demo", "Run a lively hour through the whole job, and audit it."),
     "config": ("jobs.cli.config:config", "Validate and show a deployment configuration."),
-    "schema": ("jobs.cli.schema:schema", "Check Avro schemas before they are deployed."),
+    "schema": ("jobs.cli.schema:schema", "Check schemas before they are deployed, and register them."),
     "completion": ("jobs.cli.completion:completion", "Print the completion script of a shell."),
 }
 

@@ -8,11 +8,12 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.pipeline.config import Deployment, packaged_schema
+from jobs.pipeline.config import Deployment
 from jobs.pipeline.grid_config import GridDeployment
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code gives the same zip, byte for byte
 _ENTRY = "jobs/align_telemetry.py"
+_SHIPPED = {".py", ".avsc", ".binpb", ".geojson"}
 _NOT_SHIPPED = {"__pycache__", "cli"}
 
 
@@ -58,13 +59,12 @@ def build_package(root: Path, deployment_file: Path, deployment: Deployment | Gr
         path
         for top in ("jobs", "udfs")
         for path in (root / top).rglob("*")
-        if path.suffix in {".py", ".avsc", ".geojson"} and not _NOT_SHIPPED & set(path.relative_to(root).parts)
+        if path.suffix in _SHIPPED and not _NOT_SHIPPED & set(path.relative_to(root).parts)
     )
     digest = hashlib.sha256(deployment_file.read_bytes())
-    of_avro = deployment.avro.schemas if isinstance(deployment, Deployment) else []
-    schemas = {s.id: (deployment_file.parent / s.file).read_bytes() for s in of_avro}
-    for number, schema in sorted(schemas.items()):
-        digest.update(f"schema {number}".encode() + b"\0" + schema)
+    schemas = deployment.schemas.packaged(deployment_file.parent) if isinstance(deployment, Deployment) else {}
+    for name, schema in sorted(schemas.items()):
+        digest.update(name.encode() + b"\0" + schema)
     for path in files:
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     package = Package(folder / f"{deployment.name}-{digest.hexdigest()[:16]}")
@@ -78,8 +78,8 @@ def build_package(root: Path, deployment_file: Path, deployment: Deployment | Gr
             info.external_attr = 0o644 << 16
             archive.writestr(info, path.read_bytes())
     shutil.copy(root / _ENTRY, package.entry)
-    for number, schema in schemas.items():
-        (package.folder / packaged_schema(number)).write_bytes(schema)
+    for name, schema in schemas.items():
+        (package.folder / name).write_bytes(schema)
     # Last, since its presence marks a whole package.
     shutil.copy(deployment_file, package.deployment_file)
     return package

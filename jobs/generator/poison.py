@@ -23,6 +23,8 @@ from udfs.units import conversion
 OUT_OF_REACH = frozenset(
     (
         Reason.UNEXPECTED_ERROR,  # a defect of ours: no input is known to cause it
+        Reason.UNUSABLE_SCHEMA,  # depends on what a registry holds
+        Reason.SCHEMA_UNREACHABLE,  # depends on whether it answers
         Reason.BALLPARK_TRANSFORM,  # depends on the grids that a machine has installed
         Reason.LATE,  # not of input but of its order
     )
@@ -215,6 +217,7 @@ KINDS: tuple[Poison, ...] = (
     Poison("avro-with-a-tail", R.MALFORMED_AVRO, _avro(tail=b"\x00\x01")),
     Poison("avro-unknown-id", R.UNKNOWN_SCHEMA, _body(b"\x00\x7f\xff\xff\xf0abcdef", _AVRO)),
     Poison("avro-unknown-fingerprint", R.UNKNOWN_SCHEMA, _body(b"\xc3\x01" + b"\x5a" * 8 + b"abcdef", _AVRO)),
+    Poison("protobuf-cut", R.MALFORMED_PROTOBUF, _body(b"\x0a\x7fabc", b"application/x-protobuf")),
     Poison("no-metric", R.MISSING_FIELD, lambda d: d.fields.pop("metric")),
     Poison("no-value", R.MISSING_FIELD, lambda d: d.fields.pop("value")),
     Poison("null-x", R.MISSING_FIELD, _field("x", None)),

@@ -30,6 +30,7 @@ from jobs.pipeline.config import Deployment
 from udfs.avro_encoding import fingerprint_of
 from udfs.rules import Rules
 from udfs.schemas import reading_schema
+from udfs.writer_schema import SchemaFormat, WriterSchema
 
 _CHUNK = 2_000  # rows between looks at the clock, the producer's events and a stop
 _QUEUE_HIGH = 300_000
@@ -204,7 +205,7 @@ def _worker(plan: Run, index: int, begin: float, counter: Any, results: Any) -> 
 def _send(plan: Run, network: Network, index: int, begin: float, progress: Progress) -> int | None:
     """Send the partitions of one process; None when all was sent, else the sequence number where it stopped."""
     schedule = _schedule(plan, network)
-    renderer = Renderer(network, schedule.kinds, plan.rules, _avro_schema_id(plan.rules))
+    renderer = Renderer(network, schedule.kinds, plan.rules, _avro_schema_id(plan.rules, plan.deployment))
     producer = make_producer(plan.deployment)
     topic, rate, first_seq = plan.deployment.topics.raw.name, plan.rate, plan.first_seq
     stopping: list[int] = []
@@ -263,10 +264,18 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _avro_schema_id(rules: Rules) -> int | None:
-    """The id under which the deployment lists the project's own schema; without one, records carry its fingerprint."""
+def _avro_schema_id(rules: Rules, deployment: Deployment) -> int | None:
+    """The id of the project's own schema, listed or from the registry; None: records carry its fingerprint."""
     own = fingerprint_of(reading_schema())
-    return next((i for i, text in rules.avro_schemas if fingerprint_of(orjson.loads(text)) == own), None)
+    avro = [(i, schema.text) for i, schema in rules.schemas.known if schema.format is SchemaFormat.AVRO]
+    listed = next((i for i, text in avro if fingerprint_of(orjson.loads(text)) == own), None)
+    settings = deployment.schemas.settings()
+    if listed is not None or settings is None:
+        return listed
+    from jobs.schemas.registry import Registry  # its client takes long to import
+
+    schema = WriterSchema(SchemaFormat.AVRO, orjson.dumps(reading_schema()).decode())
+    return Registry(settings).register(f"{deployment.topics.raw.name}-value", schema, schema.text)
 
 
 def _send_markers(plan: Run, first_seq: int, now_ms: int) -> None:

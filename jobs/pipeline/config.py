@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from jobs import __version__
 from jobs.pipeline.durations import DurationMs, format_duration
+from jobs.pipeline.schema_config import Schemas
+from jobs.pipeline.section import Section
 from udfs import crs_text, rules, units
 from udfs.dead_letter import REPLAY_OF
 from udfs.reasons import Rejected
@@ -24,10 +26,6 @@ from udfs.reasons import Rejected
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Offsets = dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]  # by partition
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Kafka(Section):
@@ -208,15 +206,6 @@ class Summaries(Section):
     allowed_lateness: DurationMs = 3_600_000
 
 
-class AvroSchema(Section):
-    id: int = Field(ge=0, lt=2**31)
-    file: Path
-
-
-class Avro(Section):
-    schemas: list[AvroSchema] = []
-
-
 class Deployment(Section):
     """A whole deployment; `rules()` is the part that travels to the workers."""
 
@@ -230,11 +219,20 @@ class Deployment(Section):
     cell: Cell = Cell()
     dedup: Dedup = Dedup()
     limits: Limits = Limits()
-    avro: Avro = Avro()
+    schemas: Schemas = Schemas()
     summaries: Summaries = Summaries()
     outputs: Outputs = Outputs()
     attribute_headers: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]] = []
     streams: Annotated[list[Stream], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_0_1(cls, document: Any) -> Any:
+        """`avro.schemas` is now `schemas.files`; a package that a roll-back returns to may still say so."""
+        if isinstance(document, dict) and isinstance(document.get("avro"), dict) and "schemas" not in document:
+            document = dict(document)
+            document["schemas"] = {"files": document.pop("avro").get("schemas", [])}
+        return document
 
     @model_validator(mode="after")
     def _consistent(self) -> Deployment:
@@ -275,7 +273,7 @@ class Deployment(Section):
             cell=rules.CellRule(self.cell.scheme, self.cell.grid_m, self.cell.h3_resolution),
             dedup=rules.DedupRule(self.dedup.ttl, self.dedup.bucket),
             limits=rules.LimitRule(self.limits.max_body_bytes, self.limits.dlq_payload_bytes),
-            avro_schemas=tuple((s.id, _schema_text(base, s)) for s in self.avro.schemas),
+            schemas=self.schemas.rule(base),
             attribute_headers=tuple(dict.fromkeys((*self.attribute_headers, REPLAY_OF))),
             shards=self.shards,
             job_version=__version__,
@@ -300,14 +298,3 @@ def _stream_rule(stream: Stream) -> rules.StreamRule:
         delivery=stream.delivery,
         sampled=stream.sampled,
     )
-
-
-def packaged_schema(number: int) -> str:
-    """The name of a schema file in a submitted package, where it lies beside the deployment file."""
-    return f"schema-{number}.avsc"
-
-
-def _schema_text(base: Path, schema: AvroSchema) -> str:
-    """A package's own copy comes first: a way back must not read what has changed since."""
-    packaged = base / packaged_schema(schema.id)
-    return (packaged if packaged.exists() else base / schema.file).read_text()

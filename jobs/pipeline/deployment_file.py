@@ -63,7 +63,7 @@ def load_deployment(path: Path, environment: Mapping[str, str] = os.environ) -> 
     try:
         Aligner(deployment.rules(path.parent), deployment.topics.raw.name)
     except OSError as error:
-        raise InvalidDeployment(f"{path}: avro.schemas: {error.filename}: {error.strerror}") from None
+        raise InvalidDeployment(f"{path}: schemas: {error.filename}: {error.strerror}") from None
     except (ValueError, Rejected) as error:
         raise InvalidDeployment(f"{path}: {error}") from None
     return deployment

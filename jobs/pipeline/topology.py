@@ -6,6 +6,7 @@ raw ─> align (frames) ─> deduplicate + sensor windows ─┬─> aligned, wi
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pyflink.common import Types
@@ -17,6 +18,7 @@ from jobs.pipeline.config import Deployment
 from jobs.pipeline.manifest import PARAMETER, Manifest, manifest_of
 from jobs.pipeline.raw_table import align_arguments, raw_table
 from jobs.pipeline.sink_tables import sink_table
+from jobs.schemas.cache import open_source
 from udfs.flink.align import align_udf
 from udfs.flink.shards import DeduplicateAndWindow, WindowByPlace, output_type, place_frames_tag
 from udfs.outputs import sinks_of
@@ -44,10 +46,11 @@ def build(env: StreamExecutionEnvironment, deployment: Deployment, base: Path) -
 
 
 def _frames(tables: StreamTableEnvironment, deployment: Deployment, rules: Rules) -> DataStream:
-    topic = deployment.topics.raw.name
+    topic, registry = deployment.topics.raw.name, deployment.schemas.settings()
+    source = partial(open_source, registry) if registry else None
     tables.create_temporary_table("raw_readings", raw_table(deployment))
     batches = tables.sql_query(f"SELECT {align_arguments(rules.attribute_headers)} FROM raw_readings")
-    tables.create_temporary_view("frames", batches.map(align_udf(rules, topic)))
+    tables.create_temporary_view("frames", batches.map(align_udf(rules, topic, source)))
     return tables.to_data_stream(tables.sql_query("SELECT shard, frame FROM frames WHERE frame IS NOT NULL"))
 
 

@@ -158,7 +158,7 @@ def sql_run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         time={"out_of_orderness": "30 s", "watermarks": "on-event", "floor": "2024-01-01", "idle_after": "1 h"},
         summaries={"topic_prefix": f"{NAME}.", "allowed_lateness": "30 min"},
         position={},
-        avro={},
+        schemas={},
         streams=[
             {"name": "weather", "metrics": ["air_temperature"], "unit": "degC", **common},
             {"name": "wind", "metrics": ["wind_direction"], "unit": "degree", **common},

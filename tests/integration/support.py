@@ -67,7 +67,7 @@ def write_deployment(path: Path, name: str, base: Path = DEMO, **changes: Any) -
     """A deployment of that name with topics of its own, made from `base` by replacing top-level keys."""
     document = yaml.safe_load(base.read_text())
     document.update(name=name, topics={t: {"name": f"{name}.{t}", "partitions": 4} for t in TOPICS})
-    for schema in document.get("avro", {}).get("schemas", []):
+    for schema in document.get("schemas", {}).get("files", []):
         schema["file"] = str((base.parent / schema["file"]).resolve())
     document.update(changes)
     path.write_text(yaml.safe_dump(document))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ import pandas as pd
 from pyflink.table import DataTypes
 from pyflink.table.udf import ScalarFunction, udf
 
-from udfs.align import ENVELOPE_HEADERS, Aligner, RawColumns
+from udfs.align import Aligner, RawColumns
 from udfs.flink.worker import tune_worker
 from udfs.rules import Rules
+from udfs.schema_lookup import SchemaSource
+
+OpenSource = Callable[[], SchemaSource]  # travels to the workers by pickle
 
 FRAME_TYPE = DataTypes.ROW([DataTypes.FIELD("shard", DataTypes.INT()), DataTypes.FIELD("frame", DataTypes.BYTES())])
 
@@ -23,13 +27,15 @@ class AlignBatch(ScalarFunction):
     rest are null, to be filtered in the JVM.
     """
 
-    def __init__(self, rules: Rules, topic: str) -> None:
+    def __init__(self, rules: Rules, topic: str, open_source: OpenSource | None) -> None:
         self._rules = rules
         self._topic = topic
+        self._open_source = open_source
         self._aligner: Aligner | None = None
 
     def open(self, function_context: Any) -> None:
-        self._aligner = Aligner(self._rules, self._topic)
+        source = self._open_source() if self._open_source else None
+        self._aligner = Aligner(self._rules, self._topic, schema_source=source)
         tune_worker()
 
     def eval(self, batch: pd.DataFrame) -> pd.DataFrame:
@@ -45,5 +51,6 @@ class AlignBatch(ScalarFunction):
         return pd.DataFrame({"shard": shards, "frame": column})
 
 
-def align_udf(rules: Rules, topic: str) -> Any:
-    return udf(AlignBatch(rules, topic), result_type=FRAME_TYPE, func_type="pandas")
+def align_udf(rules: Rules, topic: str, open_source: OpenSource | None = None) -> Any:
+    """Make the function; `open_source` is called in each worker, for what it asks for schemas that it does not know."""
+    return udf(AlignBatch(rules, topic, open_source), result_type=FRAME_TYPE, func_type="pandas")

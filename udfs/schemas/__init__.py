@@ -1,4 +1,4 @@
-"""The Avro schemas that the project publishes; they travel inside the package, also when it is a zip."""
+"""The schemas that the project publishes; they travel inside the package, also when it is a zip."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def reading_schema() -> dict[str, Any]:
     """
     schema: dict[str, Any] = orjson.loads(files(__name__).joinpath("reading.avsc").read_bytes())
     return schema
+
+
+def reading_files() -> bytes:
+    """Read the Protobuf schema of a reading.
+
+    Returns
+    -------
+        A serialised FileDescriptorSet, made of `udfs/schemas/reading.proto` by protoc.
+    """
+    return files(__name__).joinpath("reading.binpb").read_bytes()

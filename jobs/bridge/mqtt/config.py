@@ -14,8 +14,9 @@ from jobs.bridge.mqtt.template import TopicTemplate
 from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spatial_key import KeyRule
 from jobs.bridge.spool import parse_size
-from jobs.pipeline.config import Name, Section, TopicName
+from jobs.pipeline.config import Name, TopicName
 from jobs.pipeline.durations import DurationMs
+from jobs.pipeline.section import Section
 
 Positive = Annotated[DurationMs, Field(gt=0)]
 Size = Annotated[int, BeforeValidator(parse_size)]

@@ -16,8 +16,9 @@ from jobs.bridge.rest.pages import URL_TOKENS, NoPages, Pagination
 from jobs.bridge.rest.span import SpanRule
 from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spatial_key import KeyRule
-from jobs.pipeline.config import Name, Section, TopicName
+from jobs.pipeline.config import Name, TopicName
 from jobs.pipeline.durations import DurationMs
+from jobs.pipeline.section import Section
 
 Positive = Annotated[DurationMs, Field(gt=0)]
 MEGABYTE = 1024 * 1024

@@ -14,7 +14,7 @@ import httpx
 import orjson
 from pydantic import Field
 
-from jobs.pipeline.config import Section
+from jobs.pipeline.section import Section
 from jobs.replay.source import BadRow, find_cell
 
 

@@ -36,7 +36,7 @@ def test_a_package_needs_nothing_outside_of_itself(tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(package.folder, moved)
     deployment = load_deployment(moved / "deployment.yaml", {})
-    assert deployment.rules(moved).avro_schemas[0][0] == 1
+    assert deployment.rules(moved).schemas.known[0][0] == 1
 
 
 def test_the_command_restores_from_a_savepoint_only_when_there_is_one(tmp_path: Path) -> None:

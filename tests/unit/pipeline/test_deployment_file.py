@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.deployment_file import InvalidDeployment, load_deployment, variables
+from udfs.schemas import reading_schema
 
 DEMO = Path(__file__).resolve().parents[3] / "flink-conf" / "deployments" / "demo.yaml"
 STREAM = {"name": "air", "metrics": ["air_*"], "unit": "degC", "windows": [{"name": "5min", "size": "5 min"}]}
@@ -54,7 +56,14 @@ def test_the_demo_is_valid_and_the_smallest_deployment_has_defaults_for_the_rest
         ),
         ({"topics": {"raw": {"name": "same"}, "aligned": {"name": "same"}}}, "topics: each stream of records"),
         ({"parallelism": 64}, "parallelism: up to the number of shards (32)"),
-        ({"avro": {"schemas": [{"id": 1, "file": "absent.avsc"}]}}, "absent.avsc: No such file"),
+        ({"schemas": {"files": [{"id": 1, "file": "absent.avsc"}]}}, "absent.avsc: No such file"),
+        ({"schemas": {"files": [{"file": "a.avsc", "id": 1}, {"file": "b.avsc", "id": 1}]}}, "files: each id once"),
+        ({"schemas": {"files": [{"file": "a.json"}]}}, "a.json: a schema file ends in .avsc, .proto, .binpb or .desc"),
+        ({"schemas": {"registry": {"url": "registry:8081"}}}, "schemas.registry.url = 'registry:8081'"),
+        ({"schemas": {"registry": {"url": "http://u:p@r"}}}, "schemas.registry.url"),
+        ({"schemas": {"registry": {"url": "http://r", "username": "u"}}}, "with one of password and password_file"),
+        ({"schemas": {"when_unreachable": "shrug"}}, "when_unreachable = 'shrug': Input should be 'wait' or 'refuse'"),
+        ({"schemas": {"wait_at_most": "1 h"}}, "schemas.wait_at_most = '1 h'"),
         ({"name": "Demo Nr 1"}, "name = 'Demo Nr 1'"),
         ({"streams": [{**STREAM, "interval_label": "ending"}]}, "streams.0.interval_label = 'ending': unknown key"),
     ],
@@ -125,7 +134,29 @@ def test_what_would_fail_in_the_workers_is_refused_here(tmp_path: Path, change: 
         load(tmp_path, SMALLEST | change)
 
 
+def test_schemas_are_read_beside_the_file_and_the_registrys_password_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "own.avsc").write_text(json.dumps(reading_schema()))
+    schemas = {
+        "files": [{"id": 7, "file": "own.avsc"}],
+        "reader": "own.avsc",
+        "registry": {"url": "https://a/,https://b", "username": "u", "password": "${REGISTRY_PASSWORD}"},
+        "when_unreachable": "refuse",
+    }
+    deployment = load(tmp_path, SMALLEST | {"schemas": schemas}, REGISTRY_PASSWORD="s3cret")
+    rule = deployment.rules(tmp_path).schemas
+    assert rule.known[0][0] == 7 and rule.reader and rule.lookup.when_unreachable == "refuse"
+    settings = deployment.schemas.settings()
+    assert settings is not None and settings.urls == ("https://a", "https://b") and settings.password == "s3cret"
+    assert "s3cret" not in repr(deployment) + repr(settings)
+
+
+def test_a_file_of_0_1_with_its_avro_section_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / "own.avsc").write_text(json.dumps(reading_schema()))
+    old = SMALLEST | {"avro": {"schemas": [{"id": 7, "file": "own.avsc"}]}}
+    assert load(tmp_path, old).rules(tmp_path).schemas.known[0][0] == 7
+
+
 def test_a_broken_schema_file_is_refused_here(tmp_path: Path) -> None:
     (tmp_path / "broken.avsc").write_text("{")
     with pytest.raises(InvalidDeployment):
-        load(tmp_path, SMALLEST | {"avro": {"schemas": [{"id": 1, "file": "broken.avsc"}]}})
+        load(tmp_path, SMALLEST | {"schemas": {"files": [{"id": 1, "file": "broken.avsc"}]}})

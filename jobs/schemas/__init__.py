@@ -1,0 +1,1 @@
+"""Writers' schemas outside the stages: files, the Protobuf compiler, a Confluent-compatible registry and its cache."""
