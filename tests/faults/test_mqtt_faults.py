@@ -21,6 +21,7 @@ from tests.support.certificates import make_certificates
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, numbers_in, reading, write_bridge
 from tests.support.outages import kafka_away
+from tests.support.wrong_clock import WrongClock
 
 OUTAGE_S = float(os.environ.get("MERIDIAN_OUTAGE_S", "20"))
 RATE = 500  # messages a second during an outage
@@ -234,3 +235,17 @@ def test_the_broker_comes_back_with_a_certificate_that_is_not_trusted(stack: Sta
             broker.start()
             bridge.wait_for("counters", connections=2, connected=True)
             assert bridge.stop() == 0
+
+
+def test_a_clock_that_goes_back_and_ahead_costs_no_message(
+    scene: Scene, broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = WrongClock(tmp_path, monkeypatch)
+    with BridgeProcess(scene.config) as bridge:
+        bridge.wait_for("subscribed")
+        publisher = Publisher(broker)
+        for part, offset_ms in enumerate((0, -2 * 3_600_000, 600_000, 0)):
+            clock.is_off_by(offset_ms)
+            publisher.publish(steadily(2, first=part * 2 * RATE))
+        found = scene.finish(bridge, publisher.finish())
+    assert sorted(found) == list(range(8 * RATE))

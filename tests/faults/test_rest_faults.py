@@ -1,35 +1,30 @@
-"""Faults around the REST poller and the push endpoint.
+"""Faults around the REST poller: cursors and readings agree exactly, whatever is killed, slow, broken or wrong.
 
-The laws: cursors and readings agree exactly, whatever is killed; what the endpoint has answered with 200 is in Kafka.
 `MERIDIAN_OUTAGE_S` is how long Kafka stays away (20 s by default; 600 for the ten minutes of the requirement).
 """
 
 from __future__ import annotations
 
-import json
+import gzip
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-import uuid
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import httpx
-import psutil
 import pytest
 
-from tests.integration.support import Stack, create_topic, wait_for, write_deployment
-from tests.support.bridges import ROOT, BridgeProcess, bridge, committed_records, newest_cursors, write_bridge
+from tests.integration.support import Stack, wait_for
+from tests.support.bridges import ROOT, bridge, committed_records
+from tests.support.certificates import make_certificates
 from tests.support.outages import kafka_away
-from tests.support.rest_source import RestSource, reading, rest_source
+from tests.support.rest_scene import MEMORY_LIMIT, Memory, Scene, Stream
+from tests.support.rest_source import Fault, rest_source
+from tests.support.wrong_clock import WrongClock
 
 OUTAGE_S = float(os.environ.get("MERIDIAN_OUTAGE_S", "20"))
-MEMORY_LIMIT = 400 * 1024 * 1024
 
 # A writer that dies at a stated point of its transaction; what it has sent by then is in the partitions' logs.
 WRITER = """
@@ -73,67 +68,9 @@ writer.commit(dying, lambda: writer.cursor)
 """
 
 
-class Scene:
-    def __init__(self, stack: Stack, folder: Path) -> None:
-        self.stack, self.folder = stack, folder
-        self.name = f"fault-{uuid.uuid4().hex[:8]}"
-        kafka = {"bootstrap_servers": stack.bootstrap_servers}
-        write_deployment(folder / "deployment.yaml", self.name, kafka=kafka)
-        self.raw = create_topic(stack, f"{self.name}.raw", 4, message_timestamp_type="LogAppendTime")
-
-    def rest(self, url: str, **feed: Any) -> Path:
-        document = {
-            "name": "b",
-            "deployment": "deployment.yaml",
-            "cursors": {"topic": f"{self.name}.cursors"},
-            "transaction_timeout": "10 s",
-            "feeds": [
-                {
-                    "name": "f",
-                    "adapter": "meridian",
-                    "url": f"{url}/range",
-                    "params": {"from": "{from}", "to": "{to}", "page": "{page}"},
-                    "pagination": {"kind": "page", "items": "", "size": 50},
-                    "time_format": "epoch-ms",
-                    "every": "500 ms",
-                    "overlap": "1 min",
-                    "first_range": "1 h",
-                    **feed,
-                }
-            ],
-        }
-        return write_bridge(self.folder / "rest.yaml", document)
-
-    def ids(self) -> Counter[str]:
-        records = committed_records(self.stack.bootstrap_servers, self.raw)
-        return Counter(json.loads(record.value or b"{}").get("event_id", "") for record in records)
-
-    def cursor(self) -> dict[str, Any]:
-        return newest_cursors(self.stack.bootstrap_servers, f"{self.name}.cursors")["b/f"]
-
-    def assert_cursor_agrees(self) -> None:
-        assert self.cursor().get("readings", 0) == sum(self.ids().values())
-
-
 @pytest.fixture
 def scene(stack: Stack, tmp_path: Path) -> Scene:
     return Scene(stack, tmp_path)
-
-
-class Stream(threading.Thread):
-    """Adds readings to a source as time goes by, some of them late."""
-
-    def __init__(self, source: RestSource) -> None:
-        super().__init__(daemon=True)
-        self.source, self.is_over = source, threading.Event()
-
-    def run(self) -> None:
-        number = 0
-        while not self.is_over.wait(0.02):
-            late_ms = 20_000 if number % 10 == 0 else 0
-            time_ms = time.time_ns() // 1_000_000 - late_ms
-            self.source.readings.append(reading(f"s{number % 7}n{number}", time_ms))
-            number += 1
 
 
 def test_a_writer_killed_at_any_point_of_its_transaction(scene: Scene) -> None:
@@ -176,102 +113,88 @@ def test_a_poller_waits_for_kafka_and_goes_on(scene: Scene) -> None:
     with rest_source() as source:
         stream = Stream(source)
         with bridge("rest", "--config", scene.rest(source.url, overlap=f"{int(OUTAGE_S) + 60} s")) as poller:
+            memory = Memory(poller)
             poller.wait_for("polled", timeout_s=60)
             stream.start()
-            peak = 0
             with kafka_away(scene.stack):
-                ends = time.monotonic() + OUTAGE_S
-                while time.monotonic() < ends:
-                    peak = max(peak, psutil.Process(poller.process.pid).memory_info().rss)
-                    assert poller.process.poll() is None
-                    time.sleep(0.5)
+                time.sleep(OUTAGE_S)
+                assert poller.process.poll() is None
             stream.is_over.set()
             wanted = {r["event_id"] for r in source.readings}
             polls = len(poller.named("polled"))
             poller.wait_for("polled", polls + 2, timeout_s=120)
             wait_for(lambda: scene.ids().keys() >= wanted, 60, "all readings")
             assert poller.end() == 0
-    assert peak < MEMORY_LIMIT
+    assert memory.peak < MEMORY_LIMIT
     assert set(scene.ids().values()) == {1}
     scene.assert_cursor_agrees()
 
 
-class Pusher(threading.Thread):
-    """Posts batches for as long as it is let, and remembers which were answered with 200."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self.url, self.is_over = f"http://127.0.0.1:{port}/v1/feeds/readings", threading.Event()
-        self.acknowledged: set[str] = set()
-        self.statuses: Counter[int] = Counter()
-
-    def run(self) -> None:
-        number = 0
-        with httpx.Client(timeout=60) as client:
-            while not self.is_over.is_set():
-                number += 1
-                now_ms = time.time_ns() // 1_000_000
-                batch = [reading(f"p{number}", now_ms + i) for i in range(50)]
-                try:
-                    answer = client.post(self.url, json=batch)
-                except httpx.TransportError:
-                    time.sleep(0.05)
-                    continue
-                self.statuses[answer.status_code] += 1
-                if answer.status_code == 200:
-                    self.acknowledged |= {r["event_id"] for r in batch}
-                else:
-                    time.sleep(0.05)
+BOMB = Fault(headers={"Content-Encoding": "gzip"}, body=gzip.compress(bytes(50_000_000)) * 20)
+NONSENSE = (
+    Fault(500),
+    Fault(503, {"Retry-After": "1"}),
+    Fault(429, {"Retry-After": "1"}),
+    Fault(pause_s=2, body=b"[]"),
+    Fault(body=b'[{"event_id": "cut'),
+    Fault(body=b"<html>Service temporarily unavailable</html>"),
+    Fault(headers={"Content-Encoding": "gzip"}, body=b"\x1f\x8b broken"),
+    BOMB,
+    Fault(401, body=b"the key has expired"),
+)
 
 
-def push_bridge(scene: Scene, port: int) -> Path:
-    document = {
-        "name": "p",
-        "deployment": "deployment.yaml",
-        "listen": {"port": port},
-        "auth": {"kind": "none"},
-        "limits": {"ack_timeout": "3 s"},
-        "feeds": [{"name": "readings", "adapter": "meridian"}],
-    }
-    return write_bridge(scene.folder / "push.yaml", document)
+def test_a_source_that_is_slow_fails_and_talks_nonsense_costs_no_reading(scene: Scene) -> None:
+    dice = random.Random(11)
+    limits = {"request_timeout": "1 s", "poll_timeout": "5 s", "page_bytes": 1_000_000}
+    retry = {"attempts": 3, "first_wait": "50 ms", "longest_wait": "200 ms"}
+    with rest_source() as source:
+        stream = Stream(source)
+        source.faults.extend(dice.choices(NONSENSE, k=30))
+        config = scene.rest(source.url, overlap="10 min", limits=limits, retry=retry, malformed_attempts=50)
+        with bridge("rest", "--config", config) as poller:
+            memory = Memory(poller)
+            stream.start()
+            wait_for(lambda: not source.faults, 300, "every fault has been met")
+            stream.is_over.set()
+            stream.join()
+            wanted = {r["event_id"] for r in source.readings}
+            wait_for(lambda: scene.ids().keys() >= wanted, 60, "all readings")
+            assert poller.end() == 0
+    assert memory.peak < MEMORY_LIMIT
+    assert scene.ids().keys() == wanted
+    assert set(scene.ids().values()) == {1}
+    scene.assert_cursor_agrees()
 
 
-def test_an_endpoint_without_kafka_says_503_and_recovers(scene: Scene) -> None:
-    with bridge("push", "--config", push_bridge(scene, 0)) as endpoint:
-        pusher = Pusher(endpoint.wait_for("listening")["port"])
-        pusher.start()
-        wait_for(lambda: pusher.statuses[200] > 5, 30, "batches are taken")
-        with kafka_away(scene.stack):
-            time.sleep(OUTAGE_S)
-        before = pusher.statuses[200]
-        wait_for(lambda: pusher.statuses[200] > before + 5, 60, "batches are taken again")
-        pusher.is_over.set()
-        pusher.join(60)
-        assert endpoint.end() == 0
-    assert pusher.statuses[503] > 0
-    assert set(pusher.statuses) <= {200, 503}
-    assert scene.ids().keys() >= pusher.acknowledged
+def test_a_clock_that_goes_back_and_ahead_costs_no_reading(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = WrongClock(tmp_path, monkeypatch)
+    with rest_source() as source:
+        stream = Stream(source)
+        stream.start()
+        with bridge("rest", "--config", scene.rest(source.url)) as poller:
+            poller.wait_for("polled", 3)
+            for offset_ms in (-2 * 3_600_000, 600_000, 0):
+                clock.is_off_by(offset_ms)
+                poller.wait_for("polled", len(poller.named("polled")) + 4)
+            stream.is_over.set()
+            stream.join()
+            wanted = {r["event_id"] for r in source.readings}
+            wait_for(lambda: scene.ids().keys() >= wanted, 60, "all readings")
+            assert poller.named("clock_went_back")
+            assert poller.end() == 0
+    assert set(scene.ids().values()) == {1}
+    scene.assert_cursor_agrees()
 
 
-def test_an_endpoint_killed_again_and_again_has_lost_nothing_it_acknowledged(scene: Scene) -> None:
-    first = BridgeProcess("push", "--config", push_bridge(scene, 0))
-    port = first.wait_for("listening")["port"]
-    pusher = Pusher(port)
-    pusher.start()
-    running = first
-    try:
-        for _ in range(4):
-            taken = pusher.statuses[200]
-            wait_for(lambda taken=taken: pusher.statuses[200] > taken + 3, 60, "batches are taken")  # type: ignore[misc]
-            running.process.kill()
-            running.process.wait()
-            running = BridgeProcess("push", "--config", push_bridge(scene, port))
-            running.wait_for("listening")
-        pusher.is_over.set()
-        pusher.join(60)
-        assert running.end() == 0
-    finally:
-        if running.process.poll() is None:
-            running.process.kill()
-    assert len(pusher.acknowledged) > 500
-    assert scene.ids().keys() >= pusher.acknowledged
+def test_a_source_whose_certificate_is_not_trusted_is_not_read(scene: Scene, tmp_path: Path) -> None:
+    with rest_source(make_certificates(tmp_path / "foreign")) as source:
+        source.add(10, time.time_ns() // 1_000_000 - 60_000)
+        with bridge("rest", "--config", scene.rest(source.url, retry={"attempts": 1})) as poller:
+            failure = poller.wait_for("poll_failed", 2)
+            assert poller.end() == 0
+        assert not source.asked
+    assert "certificate" in failure["problem"].lower()
+    assert not scene.ids()

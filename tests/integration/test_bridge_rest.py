@@ -1,4 +1,4 @@
-"""REST feeds and the push endpoint against a real HTTP server and a real broker."""
+"""REST feeds polled from a real HTTP server into a real broker."""
 
 from __future__ import annotations
 
@@ -9,23 +9,13 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from tests.integration.support import Stack, create_topic, wait_for, write_deployment
-from tests.support.bridges import (
-    BridgeProcess,
-    RawRecord,
-    bridge,
-    committed_records,
-    newest_cursors,
-    write_bridge,
-)
+from tests.integration.support import Stack, wait_for
+from tests.support.bridges import bridge, newest_cursors
+from tests.support.rest_place import Place, minutes_ago
 from tests.support.rest_source import Fault, RestSource, reading, rest_source
-
-TOKEN = "a-token-for-the-tests"
 
 
 @pytest.fixture
@@ -34,68 +24,9 @@ def source() -> Iterator[RestSource]:
         yield running
 
 
-class Place:
-    """Topics and files of one test."""
-
-    def __init__(self, stack: Stack, folder: Path, name: str) -> None:
-        self.stack, self.folder, self.name = stack, folder, name
-        kafka = {"bootstrap_servers": stack.bootstrap_servers}
-        self.deployment = write_deployment(folder / "deployment.yaml", name, kafka=kafka)
-        create_topic(stack, f"{name}.raw", 4, message_timestamp_type="LogAppendTime")
-
-    def rest(self, source: RestSource, **feed: Any) -> Path:
-        defaults = {
-            "name": "f",
-            "adapter": "meridian",
-            "url": f"{source.url}/range",
-            "params": {"from": "{from}", "to": "{to}", "page": "{page}"},
-            "pagination": {"kind": "page", "items": "", "size": 50},
-            "time_format": "epoch-ms",
-            "every": "1 s",
-            "overlap": "1 h",
-            "first_range": "1 h",
-            "retry": {"attempts": 3, "first_wait": "50 ms", "longest_wait": "200 ms"},
-        }
-        document = {
-            "name": "b",
-            "deployment": "deployment.yaml",
-            "cursors": {"topic": f"{self.name}.cursors"},
-            "transaction_timeout": "10 s",
-            "feeds": [{**defaults, **feed}],
-        }
-        return write_bridge(self.folder / "rest.yaml", document)
-
-    def raw(self) -> list[RawRecord]:
-        return committed_records(self.stack.bootstrap_servers, f"{self.name}.raw")
-
-    def ids(self) -> Counter[str]:
-        return Counter(
-            json.loads(r.value or b"")["event_id"] for r in self.raw() if b"json" in r.headers["content-type"]
-        )
-
-    def cursor(self, key: str = "b/f") -> dict[str, Any]:
-        return newest_cursors(self.stack.bootstrap_servers, f"{self.name}.cursors")[key]
-
-    def push(self, **changes: Any) -> Path:
-        (self.folder / "tokens").write_text(f"tester {TOKEN}\n")
-        document = {
-            "name": "p",
-            "deployment": "deployment.yaml",
-            "listen": {"port": 0},
-            "auth": {"kind": "tokens", "file": "tokens"},
-            "feeds": [{"name": "readings", "adapter": "meridian"}],
-            **changes,
-        }
-        return write_bridge(self.folder / "push.yaml", document)
-
-
 @pytest.fixture
 def place(stack: Stack, tmp_path: Path) -> Place:
     return Place(stack, tmp_path, f"rest-{uuid.uuid4().hex[:8]}")
-
-
-def minutes_ago(minutes: float) -> int:
-    return time.time_ns() // 1_000_000 - int(minutes * 60_000)
 
 
 def wait_for_ids(place: Place, wanted: set[str]) -> None:
@@ -256,103 +187,3 @@ def test_a_second_poller_takes_the_feed_over(place: Place, source: RestSource) -
             assert first.named("replaced")
             assert second.end() == 0
     assert place.cursor()["readings"] == sum(place.ids().values())
-
-
-# --- push ---
-
-
-class Client:
-    def __init__(self, endpoint: BridgeProcess) -> None:
-        port = endpoint.wait_for("listening")["port"]
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"})
-        wait_for(self._is_up, 20, "the endpoint answers")
-
-    def _is_up(self) -> bool:
-        try:
-            return self.http.get("/health").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def post(
-        self, body: bytes, kind: str = "application/json", path: str = "readings", **headers: str
-    ) -> httpx.Response:
-        sent = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        return self.http.post(f"/v1/feeds/{path}", content=body, headers=sent)
-
-
-def readings(count: int, sensor: str) -> list[dict[str, Any]]:
-    return [reading(sensor, minutes_ago(10) + i) for i in range(count)]
-
-
-def test_what_was_answered_with_200_is_in_kafka(place: Place) -> None:
-    ndjson = "application/x-ndjson"
-    with bridge("push", "--config", place.push()) as endpoint:
-        client = Client(endpoint)
-        sent = [readings(1, "one"), readings(20, "array"), readings(30, "lines"), readings(1_000, "packed")]
-        lines = [b"\n".join(json.dumps(r).encode() for r in batch) for batch in sent]
-        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        assert client.post(lines[0], traceparent=parent).json()["readings"] == 1
-        assert client.post(json.dumps(sent[1]).encode()).json()["readings"] == 20
-        assert client.post(lines[2], ndjson).json()["readings"] == 30
-        packed = client.post(gzip.compress(lines[3]), ndjson, content_encoding="gzip")
-        assert packed.json() == {"readings": 1_000, "unreadable_count": 0, "unreadable": []}
-        assert place.ids() == Counter(r["event_id"] for batch in sent for r in batch)
-        (traced,) = [r for r in place.raw() if r.headers["sensor_id"] == b"one"]
-        assert traced.headers["traceparent"].split(b"-")[1] == parent.encode().split(b"-")[1]
-
-        mixed = client.post(b"\n".join([lines[0], b"{broken", b"7"]), ndjson)
-        assert mixed.status_code == 200
-        told = mixed.json()
-        assert (told["readings"], [(u["index"], u["reason"]) for u in told["unreadable"]]) == (
-            1,
-            [(1, "malformed"), (2, "not_an_object")],
-        )
-        assert len(place.raw()) == 1_054
-        assert endpoint.end() == 0
-
-
-def test_what_is_refused_is_not_in_kafka(place: Place) -> None:
-    config = place.push(limits={"body_bytes": 20_000, "batch_readings": 10, "rate": {"count": 40, "per": "10 s"}})
-    one = json.dumps(readings(1, "x")[0]).encode()
-    with bridge("push", "--config", config) as endpoint:
-        client = Client(endpoint)
-        bomb = gzip.compress(bytes(100_000_000))
-        refusals = {
-            "no token": (client.post(one, authorization="Bearer nonsense-nonsense"), 401),
-            "no feed": (client.post(one, path="other"), 404),
-            "no json": (client.post(b"{broken"), 400),
-            "no gzip": (client.post(one, content_encoding="gzip"), 400),
-            "cut gzip": (client.post(gzip.compress(one)[:-9], content_encoding="gzip"), 400),
-            "nothing": (client.post(b""), 400),
-            "wrong type": (client.post(one, "text/csv"), 415),
-            "wrong encoding": (client.post(one, content_encoding="br"), 415),
-            "too long": (client.post(b" " * 20_001), 413),
-            "a bomb": (client.post(bomb, content_encoding="gzip"), 413),
-            "too many": (client.post(json.dumps([json.loads(one)] * 11).encode()), 413),
-        }
-        assert {name: answer.status_code for name, (answer, _) in refusals.items()} == {
-            name: status for name, (_, status) in refusals.items()
-        }
-        assert refusals["no token"][0].headers["www-authenticate"] == "Bearer"
-        assert place.raw() == []
-        statuses = [client.post(json.dumps(readings(9, "y")).encode()) for _ in range(6)]
-        busy = [answer for answer in statuses if answer.status_code == 429]
-        assert busy and all(1 <= int(answer.headers["retry-after"]) <= 10 for answer in busy)
-        accepted = sum(answer.json()["readings"] for answer in statuses if answer.status_code == 200)
-        assert len(place.raw()) == accepted
-        assert endpoint.end() == 0
-
-
-def test_a_body_that_does_not_come_is_not_waited_for(place: Place) -> None:
-    config = place.push(limits={"read_timeout": "500 ms"})
-    with bridge("push", "--config", config) as endpoint:
-        client = Client(endpoint)
-
-        def slowly() -> Iterator[bytes]:
-            yield b"{"
-            time.sleep(1)
-            yield b"}"
-
-        answer = client.http.post("/v1/feeds/readings", content=slowly(), headers={"content-type": "application/json"})
-        assert answer.status_code == 408
-        assert endpoint.end() == 0

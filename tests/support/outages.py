@@ -6,12 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.integration.support import Stack, members
+from tests.integration.support import Stack, members, meridian
 
 
 @contextmanager
 def kafka_away(stack: Stack) -> Iterator[None]:
-    """Kill the broker as often as the stack's supervisor starts it."""
+    """Kill the broker as often as the stack's supervisor starts it; it runs again when the block ends.
+
+    The supervisor waits longer after each failure, and gives up after thirty.
+    """
     is_over = threading.Event()
 
     def keep_killing() -> None:
@@ -26,3 +29,4 @@ def kafka_away(stack: Stack) -> Iterator[None]:
     finally:
         is_over.set()
         thread.join()
+        meridian("up")

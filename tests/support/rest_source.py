@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import ssl
 import threading
 import time
 from collections import Counter, deque
@@ -14,6 +15,8 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.certificates import Certificates
 
 PAGE_SIZE = 50
 
@@ -75,8 +78,8 @@ def reading(sensor: str, time_ms: int) -> dict[str, Any]:
 
 
 @contextmanager
-def rest_source() -> Iterator[RestSource]:
-    """Serve until the block ends."""
+def rest_source(tls: Certificates | None = None) -> Iterator[RestSource]:
+    """Serve until the block ends, over TLS with a certificate."""
     source = RestSource()
 
     class Handler(BaseHTTPRequestHandler):
@@ -108,9 +111,13 @@ def rest_source() -> Iterator[RestSource]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    source.url = f"http://127.0.0.1:{server.server_address[1]}"
+    source.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     try:
         yield source
     finally:
