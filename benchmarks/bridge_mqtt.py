@@ -26,10 +26,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from benchmarks.bridge_row import bridge_row
 from jobs.cli.local.mosquitto import mosquitto_command
 from jobs.cli.local.ports import HOST, first_free
 from jobs.cli.project import FLINK_CONF, PROJECT_ROOT
 
+BARE, BRIDGE = "bare subscriber", "MQTT bridge"
 _RECEIVE_MAXIMUM = 4_000
 _SENSORS, _REGIONS = 1_000, 40
 _FILTER = "site/+/+/+"
@@ -50,11 +52,13 @@ def measure(messages: int, rounds: int, bootstrap_servers: str, folder: Path, sa
                 _make_session(port, client_id)
             say(f"round {number + 1}: publishing {messages:,} messages with QoS 1 …")
             _publish(port, messages)
-            rows.append(_bare(port, f"bare-{run}", messages))
-            say(f"  bare subscriber  {rows[-1]['messages_per_s']:>8,.0f}/s")
-            rows.append(_bridge(bridge_file, topic, bootstrap_servers, messages))
-            found = rows[-1]["problems"] or "every message once"
-            say(f"  bridge to Kafka  {rows[-1]['messages_per_s']:>8,.0f}/s, {found}")
+            variants = [
+                lambda: _bare(port, f"bare-{run}", messages),  # noqa: B023 - called in this round
+                lambda: _bridge(bridge_file, topic, bootstrap_servers, messages),  # noqa: B023
+            ]
+            for variant in variants if number % 2 == 0 else variants[::-1]:
+                rows.append(variant())
+                say(f"  {rows[-1]['variant']}  {rows[-1]['messages_per_s']:>8,}/s  {rows[-1]['problems']}")
             for client_id in (f"bare-{run}", f"meridian-bench-{run}"):
                 _forget_session(port, client_id)
             admin.delete_topics([topic])[topic].result(30)
@@ -67,7 +71,7 @@ def _bare(port: int, client_id: str, messages: int) -> dict[str, Any]:
         [*command, str(messages), str(_RECEIVE_MAXIMUM)], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=600
     )
     figures = json.loads(answer.stdout)
-    return _row("bare subscriber", messages, figures["seconds"], figures["cpu_s"], figures["peak_rss_mb"], "")
+    return bridge_row("mqtt", BARE, messages, figures["seconds"], figures["cpu_s"], figures["peak_rss_mb"], "")
 
 
 def _bridge(config: Path, topic: str, bootstrap_servers: str, messages: int) -> dict[str, Any]:
@@ -92,22 +96,7 @@ def _bridge(config: Path, topic: str, bootstrap_servers: str, messages: int) -> 
             process.send_signal(signal.SIGTERM)
             process.wait(60)
     seconds, problems = _judge(topic, bootstrap_servers, messages)
-    return _row("MQTT bridge", messages, seconds, cpu_s - (begin_cpu_s or 0.0), peak_rss / 1024**2, problems)
-
-
-def _row(
-    variant: str, messages: int, seconds: float, cpu_s: float, peak_rss_mb: float, problems: str
-) -> dict[str, Any]:
-    return {
-        "work": "mqtt",
-        "variant": variant,
-        "messages": messages,
-        "messages_per_s": round(messages / seconds),
-        "cpu_s_per_million": round(cpu_s / messages * 1e6, 1),
-        "peak_rss_mb": round(peak_rss_mb),
-        "problems": problems,
-        "correct": not problems,
-    }
+    return bridge_row("mqtt", BRIDGE, messages, seconds, cpu_s - (begin_cpu_s or 0.0), peak_rss / 1024**2, problems)
 
 
 def _judge(topic: str, bootstrap_servers: str, messages: int) -> tuple[float, str]:

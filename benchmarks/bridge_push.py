@@ -27,6 +27,7 @@ import psutil
 import yaml
 from confluent_kafka import KafkaError
 
+from benchmarks.bridge_row import bridge_row
 from benchmarks.broker_io import create_topics, delete_topics, end_offsets, make_consumer
 from benchmarks.measure import cpu_seconds, rss_mb
 from jobs.bridge.envelope import Enveloper, Message
@@ -48,7 +49,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 def measure(
     records: int, rounds: int, bootstrap: str, say: Callable[[str], object], gzipped: bool = False
 ) -> list[dict[str, Any]]:
-    """Measure both in turn; one object a run, of the bare producer first.
+    """Measure both in turn; one object a run.
 
     CPU seconds and memory are those of the sending process. A run is correct when its records are in the topic.
 
@@ -66,25 +67,21 @@ def measure(
     runs = []
     with _endpoint(bootstrap) as (endpoint, url):
         asyncio.run(_post(url, headers, sent[:_CONNECTIONS]))  # connections, caches and PROJ are warm then
+        variants: list[tuple[str, psutil.Process, Callable[[], None]]] = [
+            (BARE, psutil.Process(), lambda: _bare(bootstrap, messages, records)),
+            (PUSH, endpoint, lambda: asyncio.run(_post(url, headers, sent))),
+        ]
         for number in range(rounds):
-            variants: list[tuple[str, psutil.Process, Callable[[], None]]] = [
-                (BARE, psutil.Process(), lambda: _bare(bootstrap, messages, records)),
-                (PUSH, endpoint, lambda: asyncio.run(_post(url, headers, sent))),
-            ]
-            for variant, process, run in variants:
-                say(f"{variant}, round {number + 1} of {rounds}")
+            say(f"round {number + 1}: pushing {records:,} readings …")
+            for variant, process, run in variants if number % 2 == 0 else variants[::-1]:
                 before, cpu_s, started_s = _records(bootstrap), cpu_seconds([process]), time.perf_counter()
                 run()
                 seconds, cpu_s = time.perf_counter() - started_s, cpu_seconds([process]) - cpu_s
-                runs.append(
-                    {
-                        "variant": variant,
-                        "messages_per_s": round(records / seconds),
-                        "cpu_s_per_million": round(cpu_s / records * 1e6, 2),
-                        "peak_rss_mb": round(rss_mb([process])),
-                        "correct": _records(bootstrap) - before == records,
-                    }
-                )
+                missing = records - (_records(bootstrap) - before)
+                problems = f"{missing:,} missing" if missing else ""
+                row = bridge_row("push", variant, records, seconds, cpu_s, rss_mb([process]), problems)
+                say(f"  {variant}  {row['messages_per_s']:>8,}/s")
+                runs.append(row)
     delete_topics(bootstrap, [TOPIC])
     return runs
 
@@ -205,7 +202,3 @@ def _await_health(base: str) -> None:
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(0.1)
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(400_000, 3, sys.argv[1], print)))

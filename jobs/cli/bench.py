@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "jobs.cli.bench_backlog:backlog",
         "Drain an hour of ten thousand sensors.",
     ),
-    "bridge": ("jobs.cli.bench_bridge:bridge", "The MQTT bridge against a bare subscriber."),
+    "bridge": ("jobs.cli.bench_bridge:bridge", "MQTT bridge and push endpoint against bare clients."),
     "latency": ("jobs.cli.bench_latency:latency", "Latency at fixed rates, by stage."),
     "scaling": ("jobs.cli.bench_scaling:scaling", "Meridian alone, with one thing changed at a time."),
     "sql": ("jobs.cli.bench_sql:sql", "SQL summaries over an aligned topic."),
