@@ -32,7 +32,7 @@ Examples:
 """
 )
 @click.option("--work", "works", type=click.Choice(list(_GOALS)), multiple=True, help="Only this work.")
-@click.option("--records", default=6_000_000, show_default=True, type=click.IntRange(min=2_000_000), help="Readings.")
+@click.option("--records", default=4_000_000, show_default=True, type=click.IntRange(min=2_000_000), help="Readings.")
 @click.option("--sensors", default=1_000, show_default=True, type=click.IntRange(min=1))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20), help="Runs of each variant.")
 @out_option
