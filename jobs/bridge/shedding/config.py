@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from jobs.bridge.spool import parse_size
-from jobs.pipeline.config import Name, Section
+from jobs.pipeline.config import Name
 from jobs.pipeline.durations import DurationMs
+from jobs.pipeline.section import Section
 from udfs.rules import StreamRule
 
 SMALLEST_FRACTION = 1e-6
