@@ -9,16 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from jobs.pipeline.deployment_file import load_model
+from jobs.pipeline.section import Section
 
 Kind = Literal["text", "integer", "number", "truth", "time", "json"]
 """`time` is epoch ms UTC, `json` any value, kept as JSON text."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Position(Section):

@@ -8,21 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from jobs import __version__
 from jobs.pipeline.config import Kafka, Name, Topic, TopicName
 from jobs.pipeline.durations import DurationMs, format_duration
+from jobs.pipeline.section import Section
 from udfs import units
 from udfs.grid import rules
 from udfs.grid.clock import ClockRule, Correction
 from udfs.layer_file import LayerError, default_layer, parse_layer
 
 Positive = Annotated[DurationMs, Field(gt=0)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 _REACH = {  # which key says how far a method looks

@@ -7,17 +7,14 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobs.pipeline.durations import DurationMs
+from jobs.pipeline.section import Section
 
 
 class InvalidMapping(ValueError):  # noqa: N818
     """Each line names the key and what is wrong with it."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Column(Section):
@@ -28,7 +25,7 @@ class Column(Section):
 
     column: str
     prefix: str = ""
-    values: dict[str, str] = {}
+    values: dict[str, str] = Field(default={})
 
 
 Field_ = Annotated[str | float | Column, Field(union_mode="left_to_right")]
@@ -108,7 +105,7 @@ class Mapping(Section):
     region: str | Column | None = None
     event_id: Column | None = None
     quality: str | Column | None = None
-    attributes: dict[str, str | Column] = {}
+    attributes: dict[str, str | Column] = Field(default={})
     missing: list[str] = Field(["", "NA", "NaN", "nan", "null"], description="texts that stand for no value")
     stations: Stations | None = None
     sort: bool = Field(False, description="send in order of time; reads the whole file first (for newest-first files)")
