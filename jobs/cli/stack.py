@@ -216,8 +216,10 @@ def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Superviso
         require_free(mqtt_port, "Mosquitto", "--mqtt-port")
         taken.add(mqtt_port)
     others: dict[str, Any] = {}
+    # Two stacks that start at the same moment find the same ports free, so they begin to count at different ones.
+    shift = (wanted["kafka_port"] - DEFAULTS["kafka_port"]) % 1000
     for name, start in (("controller_port", 9093), ("rpc_port", 6123), ("metrics_port", 9249)):
-        others[name] = first_free(start, taken)
+        others[name] = first_free(start + shift, taken)
         taken.add(others[name])
     now = datetime.now(UTC).isoformat(timespec="seconds")
     chosen = StackInfo(**wanted, **others, java_home=str(java.home), started_at=now)
