@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shlex
 import shutil
 import socket
 import subprocess
@@ -123,7 +124,7 @@ def test_the_gateway_answers_the_requests_of_the_page(deployment: Path, stack: S
         gateway = subprocess.Popen(["bash", "-c", f"exec {start}"], env=environment, stdout=log, stderr=log)
     try:
         wait_for(lambda: _answers(port), 90, f"the gateway listens; {(tmp_path / 'gateway.log').read_text()[-500:]}")
-        script = questions.replace("scripts/meridian", " ".join(MERIDIAN)).replace("my.yaml", str(deployment))
+        script = questions.replace("scripts/meridian", shlex.join(MERIDIAN)).replace("my.yaml", str(deployment))
         asked = ["bash", "-euo", "pipefail", "-c", script]
         result = subprocess.run(asked, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=400, check=False)
     finally:
