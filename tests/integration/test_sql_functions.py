@@ -45,7 +45,7 @@ def run_client(stack: Stack, folder: Path, statements: str) -> str:
     """What the client prints; its exit code is 0 whatever happens."""
     script = folder / "script.sql"
     script.write_text(TABLE.format(brokers=stack.bootstrap_servers) + statements)
-    functions = shutil.copy(FUNCTIONS, folder)  # the client finds no file in a folder whose name has a space
+    functions = Path(shutil.copy(FUNCTIONS, folder))  # the client finds no file in a folder whose name has a space
     client = [str(flink_home() / "bin" / "sql-client.sh"), "-i", functions.as_uri(), "-f", script.as_uri()]
     environment = flink_client_env(load_endpoints())
     done = subprocess.run(client, env=environment, capture_output=True, text=True, timeout=600, check=False)
