@@ -14,6 +14,7 @@ from jobs.broker.topic_records import topic_records
 from jobs.broker.topics import TopicProblem, TopicState, create_topics
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.lazy import LazyGroup
+from jobs.cli.lifecycle import cancel_beside
 from jobs.cli.preconditions import PACKAGES, ask
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import load_endpoints
@@ -24,8 +25,6 @@ from jobs.cluster.rest import FlinkRest
 from jobs.pipeline.deployment_file import InvalidDeployment
 from jobs.pipeline.grid_config import GridDeployment
 from jobs.pipeline.grid_file import load_grid_deployment
-
-_SAVEPOINT_TIMEOUT_S = 120.0
 
 COMMANDS = {
     "audit": ("jobs.cli.join_audit:audit", "Check that every aligned reading is accounted for in each grid."),
@@ -145,18 +144,7 @@ def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_on
 @click.option("--savepoint", "with_savepoint", is_flag=True, help="Stop with a savepoint, to be started again from it.")
 def cancel(config_file: Path, with_savepoint: bool) -> None:
     """End the running grid job; what it has published stays."""
-    name = job_name(read_grid_file(config_file))
-    endpoints = load_endpoints()
-    rest = FlinkRest(endpoints.rest_url)
-    job = ask(lambda: rest.running(name))
-    if job is None:
-        raise CliError(f"{name} is not running", EXIT_USAGE)
-    if with_savepoint:
-        click.echo(ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S)))
-        return
-    ask(lambda: rest.cancel(job.id))
-    ask(lambda: rest.wait(lambda: rest.running(name) is None, 60, f"end of job {job.id}"))
-    success(f"cancelled {name} ({job.id})")
+    cancel_beside(job_name(read_grid_file(config_file)), with_savepoint)
 
 
 def _refuse_doubled_rows(deployment: GridDeployment) -> None:

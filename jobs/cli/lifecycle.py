@@ -19,7 +19,7 @@ from jobs.pipeline.config import Deployment
 from jobs.pipeline.deployment_file import load_deployment
 from jobs.pipeline.manifest import PARAMETER, Manifest
 
-SAVEPOINT_TIMEOUT_S = 300.0
+_SAVEPOINT_TIMEOUT_S = 300.0
 
 
 @click.command(epilog="\b\nExample:\n  meridian savepoint --config flink-conf/deployments/demo.yaml --json")
@@ -28,7 +28,7 @@ SAVEPOINT_TIMEOUT_S = 300.0
 def savepoint(config_file: Path, as_json: bool) -> None:
     """Take a savepoint of a running job, which goes on."""
     endpoints, rest, job = _running(read_deployment(config_file))
-    path = ask(lambda: rest.savepoint(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S))
+    path = ask(lambda: rest.savepoint(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S))
     if as_json:
         print_json({"job_id": job.id, "savepoint": path})
     else:
@@ -40,9 +40,22 @@ def savepoint(config_file: Path, as_json: bool) -> None:
 @click.option("--savepoint", "with_savepoint", is_flag=True, help="Stop with a savepoint, to be started again from it.")
 def cancel(config_file: Path, with_savepoint: bool) -> None:
     """End a running job; without --savepoint its open transactions are left to the next job of that name."""
-    endpoints, rest, job = _running(read_deployment(config_file))
+    _cancel(*_running(read_deployment(config_file)), with_savepoint)
+
+
+def cancel_beside(name: str, with_savepoint: bool) -> None:
+    """End a job that runs beside the align job; what it has published stays."""
+    endpoints = load_endpoints()
+    rest = FlinkRest(endpoints.rest_url)
+    job = ask(lambda: rest.running(name))
+    if job is None:
+        raise CliError(f"{name} is not running", EXIT_USAGE)
+    _cancel(endpoints, rest, job, with_savepoint)
+
+
+def _cancel(endpoints: Endpoints, rest: FlinkRest, job: Job, with_savepoint: bool) -> None:
     if with_savepoint:
-        click.echo(ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S)))
+        click.echo(ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S)))
         return
     _end(rest, job.id)
     success(f"cancelled job {job.id}")
@@ -100,7 +113,7 @@ def _stop(endpoints: Endpoints, rest: FlinkRest, job: Job) -> tuple[str, bool]:
     """End a job so that another can go on from it: the path to start from, and whether the job kept failing."""
     info(f"stopping job {job.id} with a savepoint …")
     try:
-        path = rest.stop(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S)
+        path = rest.stop(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S)
     except ClusterError as error:
         if not ask(lambda: rest.is_failing(job.id)):
             raise CliError(str(error), EXIT_FAILED) from None

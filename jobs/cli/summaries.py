@@ -10,7 +10,7 @@ from jobs.broker.summary_topics import summary_topic_specs
 from jobs.broker.topics import TopicProblem, TopicState, create_topics
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.deployment import deployment_option, job_name, read_deployment
-from jobs.cli.lifecycle import SAVEPOINT_TIMEOUT_S
+from jobs.cli.lifecycle import cancel_beside
 from jobs.cli.preconditions import PACKAGES, ask, find_point, refuse_older
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import load_endpoints
@@ -98,18 +98,7 @@ def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_on
 @click.option("--savepoint", "with_savepoint", is_flag=True, help="Stop with a savepoint, to be started again from it.")
 def cancel(config_file: Path, with_savepoint: bool) -> None:
     """End the running summaries job; what it has published stays."""
-    name = summaries_job(read_deployment(config_file))
-    endpoints = load_endpoints()
-    rest = FlinkRest(endpoints.rest_url)
-    job = ask(lambda: rest.running(name))
-    if job is None:
-        raise CliError(f"{name} is not running", EXIT_USAGE)
-    if with_savepoint:
-        click.echo(ask(lambda: rest.stop(job.id, endpoints.savepoints_dir.as_uri(), SAVEPOINT_TIMEOUT_S)))
-        return
-    ask(lambda: rest.cancel(job.id))
-    ask(lambda: rest.wait(lambda: rest.running(name) is None, 60, f"end of job {job.id}"))
-    success(f"cancelled {name} ({job.id})")
+    cancel_beside(summaries_job(read_deployment(config_file)), with_savepoint)
 
 
 def _create(deployment: Deployment) -> list[TopicState]:
