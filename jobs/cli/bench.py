@@ -10,12 +10,14 @@ import click
 from rich.console import Console
 
 from jobs.cli.bench_support import (
+    RATIO_COLUMNS,
     collect,
     conclude,
     figures_table,
     json_option,
     need_checkout,
     out_option,
+    ratio_cells,
     start_stack,
     write_rows,
 )
@@ -115,17 +117,12 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
     table = figures_table(
         "medians; ratios are to the plain loop of the same work",
         ("work", "variant"),
-        ("readings/s", "ratio", "CPU-s/M", "ratio", "peak MB", "correct"),
+        RATIO_COLUMNS,
     )
     for row in rows:
         table.add_row(
             row["work"],
             row["variant"],
-            f"{row['readings_per_s']:,}",
-            f"{row['ratio_to_plain_loop']:.2f}",
-            f"{row['cpu_s_per_million']:.1f}",
-            f"{row['cpu_ratio_to_plain_loop']:.2f}",
-            f"{row['peak_rss_mb']:,}",
-            "yes" if row["correct"] else "NO",
+            *ratio_cells(row),
         )
     Console().print(table)
