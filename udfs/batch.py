@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from udfs.aligned import Head, aligned_head
-from udfs.frame import FRAME_VERSION, Frame, Letter, index_stations, pack
+from udfs.frame import FRAME_VERSION, Frame, Letter, index_stations
 from udfs.identity import content_digest, derive_event_id, id_digest
+from udfs.packed import pack
 from udfs.series import Series, SeriesKey, Site
 
 T = TypeVar("T")

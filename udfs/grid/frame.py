@@ -9,7 +9,8 @@ from array import array
 from collections.abc import Sequence
 
 import msgspec
-import pyarrow as pa
+
+from udfs import packed
 
 FRAME_VERSION = 1
 
@@ -94,20 +95,10 @@ class FrameBuilder:
             FRAME_VERSION, list(self._lanes), lane, time_ms, correction_ms, value, tie, arrival_ms, partition, offset,
             append_ms, self._raw, self.tallies,
         )  # fmt: skip
-        return pack(frame)
+        return packed.pack(frame)
 
 
-_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(GridFrame)
-_lz4 = pa.Codec("lz4_raw")
-_SIZE_BYTES = 4
-
-
-def pack(frame: GridFrame) -> bytes:
-    """Write a frame as the length of its MessagePack (uint32) and that, LZ4-compressed."""
-    data = _encoder.encode(frame)
-    compressed: bytes = _lz4.compress(data, asbytes=True)
-    return len(data).to_bytes(_SIZE_BYTES, "little") + compressed
 
 
 def unpack(data: bytes) -> GridReadings:
@@ -117,8 +108,7 @@ def unpack(data: bytes) -> GridReadings:
     ------
     ValueError : it is of another version.
     """
-    size = int.from_bytes(data[:_SIZE_BYTES], "little")
-    frame = _decoder.decode(_lz4.decompress(data[_SIZE_BYTES:], size))
+    frame = _decoder.decode(packed.unpack(data))
     if frame.version != FRAME_VERSION:
         raise ValueError(f"frame version {frame.version}, this job reads {FRAME_VERSION}")
     return GridReadings(frame)
