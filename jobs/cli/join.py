@@ -11,14 +11,15 @@ from jobs.broker.clients import kafka_settings
 from jobs.broker.grid_topics import grid_topic_specs
 from jobs.broker.snapshot import UnreadableTopic
 from jobs.broker.topic_records import topic_records
-from jobs.broker.topics import TopicProblem, TopicState, create_topics
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success, warn
+from jobs.broker.topics import TopicState, create_topics
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success
 from jobs.cli.lazy import LazyGroup
 from jobs.cli.lifecycle import cancel_beside
-from jobs.cli.preconditions import PACKAGES, ask
+from jobs.cli.preconditions import PACKAGES, refuse_running
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import flink_client, public_variables, run
+from jobs.cli.topics import create_missing, tell_created
 from jobs.cluster.client import shell_line
 from jobs.cluster.package import build_package
 from jobs.cluster.rest import FlinkRest
@@ -98,8 +99,7 @@ def schema() -> None:
 @grid_option
 def topics(config_file: Path) -> None:
     """Create the missing topics of the grid job."""
-    created = [state.spec.name for state in _create(read_grid_file(config_file)) if state.created]
-    success(f"created {', '.join(created)}" if created else "all topics exist")
+    tell_created(_create(read_grid_file(config_file)))
 
 
 @join.command()
@@ -127,9 +127,7 @@ def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_on
     job_id = None
     if not print_only:
         name = job_name(deployment)
-        running = ask(lambda: rest.running(name), "start the stack with `meridian up`")
-        if running is not None:
-            raise CliError(f"{name} runs already as job {running.id}", EXIT_USAGE, "end it with `meridian join cancel`")
+        refuse_running(rest, name, "end it with `meridian join cancel`")
         _create(deployment)
         if not from_savepoint and not repeat:
             _refuse_doubled_rows(deployment)
@@ -160,12 +158,5 @@ def _refuse_doubled_rows(deployment: GridDeployment) -> None:
 
 
 def _create(deployment: GridDeployment) -> list[TopicState]:
-    try:
-        admin = AdminClient(kafka_settings(deployment.kafka))
-        states = create_topics(deployment, admin, grid_topic_specs(deployment))
-    except TopicProblem as problem:
-        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
-    for state in states:
-        for difference in state.differences:
-            warn(f"{state.spec.name}: {difference}")
-    return states
+    admin = AdminClient(kafka_settings(deployment.kafka))
+    return create_missing(lambda: create_topics(deployment, admin, grid_topic_specs(deployment)))

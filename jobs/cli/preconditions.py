@@ -65,13 +65,14 @@ def unfit(spec: TopicSpec, partitions: int | None, differences: tuple[Difference
 
 def refuse_second_job(rest: FlinkRest, deployment: Deployment) -> None:
     """Two jobs with one transactional prefix would fence each other and lose output."""
-    job = ask(lambda: rest.running(job_name(deployment)), "start the stack with `meridian up`")
+    hint = "replace it with `meridian upgrade`, or end it with `meridian cancel`"
+    refuse_running(rest, job_name(deployment), hint)
+
+
+def refuse_running(rest: FlinkRest, name: str, hint: str) -> None:
+    job = ask(lambda: rest.running(name), "start the stack with `meridian up`")
     if job is not None:
-        raise CliError(
-            f"{job.name} runs already as job {job.id} ({job.state})",
-            EXIT_USAGE,
-            "replace it with `meridian upgrade`, or end it with `meridian cancel`",
-        )
+        raise CliError(f"{name} runs already as job {job.id} ({job.state})", EXIT_USAGE, hint)
 
 
 def refuse_doubled_output(rest: FlinkRest, endpoints: Endpoints, deployment: Deployment) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 
 from jobs.broker.summary_topics import summary_topic_specs
-from jobs.broker.topics import TopicProblem, TopicState, create_topics
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success, warn
+from jobs.broker.topics import TopicState, create_topics
+from jobs.cli.console import info, print_json, success
 from jobs.cli.deployment import deployment_option, job_name, read_deployment
 from jobs.cli.lifecycle import cancel_beside
-from jobs.cli.preconditions import PACKAGES, ask, find_point, refuse_older
+from jobs.cli.preconditions import PACKAGES, find_point, refuse_older, refuse_running
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import flink_client, public_variables, run
+from jobs.cli.topics import create_missing, tell_created
 from jobs.cluster.client import shell_line
 from jobs.cluster.package import build_package
 from jobs.cluster.rest import FlinkRest
@@ -43,8 +44,7 @@ def summaries_job(deployment: Deployment) -> str:
 @deployment_option
 def topics(config_file: Path) -> None:
     """Create the missing topics of the summaries and of the reference data."""
-    created = [state.spec.name for state in _create(read_deployment(config_file)) if state.created]
-    success(f"created {', '.join(created)}" if created else "all topics exist")
+    tell_created(_create(read_deployment(config_file)))
 
 
 @summaries.command()
@@ -78,11 +78,7 @@ def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_on
     job_id = None
     if not print_only:
         name = summaries_job(deployment)
-        running = ask(lambda: rest.running(name), "start the stack with `meridian up`")
-        if running is not None:
-            raise CliError(
-                f"{name} runs already as job {running.id}", EXIT_USAGE, "end it with `meridian summaries cancel`"
-            )
+        refuse_running(rest, name, "end it with `meridian summaries cancel`")
         if path and not repeat:
             refuse_older(rest, endpoints, name, find_point(path))
         _create(deployment)
@@ -102,11 +98,4 @@ def cancel(config_file: Path, with_savepoint: bool) -> None:
 
 
 def _create(deployment: Deployment) -> list[TopicState]:
-    try:
-        states = create_topics(deployment, specs=summary_topic_specs(deployment))
-    except TopicProblem as problem:
-        raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
-    for state in states:
-        for difference in state.differences:
-            warn(f"{state.spec.name}: {difference}")
-    return states
+    return create_missing(lambda: create_topics(deployment, specs=summary_topic_specs(deployment)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from jobs.broker.topics import TopicProblem, create_topics, delete_topics, describe_topics, mend_topics
+from jobs.broker.topics import TopicProblem, TopicState, create_topics, delete_topics, describe_topics, mend_topics
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, print_json, success, warn
 from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.pipeline.durations import format_duration
@@ -37,6 +37,21 @@ def _broker() -> Iterator[None]:
         raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
 
 
+def create_missing(create: Callable[[], list[TopicState]]) -> list[TopicState]:
+    """Create topics; those that exist and differ are named."""
+    with _broker():
+        states = create()
+    for state in states:
+        for difference in state.differences:
+            warn(f"{state.spec.name}: {difference}")
+    return states
+
+
+def tell_created(states: Iterable[TopicState]) -> None:
+    created = [state.spec.name for state in states if state.created]
+    success(f"created {', '.join(created)}" if created else "all topics exist")
+
+
 @topics.command()
 @deployment_option
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -44,8 +59,7 @@ def _broker() -> Iterator[None]:
 def create(config_file: Path, as_json: bool, strict: bool) -> None:
     """Create the missing topics; existing ones are compared, never changed."""
     deployment = read_deployment(config_file)
-    with _broker():
-        states = create_topics(deployment)
+    states = create_missing(lambda: create_topics(deployment))
     if as_json:
         print_json(
             [
@@ -53,11 +67,7 @@ def create(config_file: Path, as_json: bool, strict: bool) -> None:
                 for s in states
             ]
         )
-    for state in states:
-        for difference in state.differences:
-            warn(f"{state.spec.name}: {difference}")
-    created = [s.spec.name for s in states if s.created]
-    success(f"created {', '.join(created)}" if created else "all topics exist")
+    tell_created(states)
     if strict and any(s.differences for s in states):
         raise SystemExit(EXIT_FAILED)
 
