@@ -8,16 +8,13 @@ The rate is the steady one, of the last three quarters of the readings, as in `b
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from argparse import Namespace
 
 from benchmarks.align_runs import WORKS
 from benchmarks.broker_io import end_offsets, make_consumer
 from benchmarks.measure import TreeMeter, flink_processes
-from benchmarks.meridian_job import JobFailed, Sample, steady
+from benchmarks.meridian_job import JobFailed, Sample, meridian, steady
 from benchmarks.report import Result, parser_of
 from benchmarks.variation import DEPLOYMENTS
 from jobs.cli.stack import load_endpoints
@@ -39,7 +36,7 @@ def run(given: Namespace) -> Result:
     endpoints = load_endpoints()
     rest, stack_dir = FlinkRest(endpoints.rest_url), str(endpoints.stack_dir)
     with TreeMeter(lambda: flink_processes(stack_dir)) as meter:
-        job_id = json.loads(_meridian(given.bootstrap, "join", "submit", "--config", str(_CONFIG), "--json"))["job_id"]
+        job_id = json.loads(meridian(given.bootstrap, "join", "submit", "--config", str(_CONFIG), "--json"))["job_id"]
         try:
             samples = _watch(rest, job_id, meter, records)
             before = rest.completed_checkpoints(job_id)
@@ -79,15 +76,6 @@ def _accounted(rest: FlinkRest, job_id: str) -> int:
     known = {metric["id"] for metric in rest.get(path)}
     wanted = [f"grid.{name}" for name in (GRIDDED, MERGED, LATE, *OUTSIDE) if f"grid.{name}" in known]
     return sum(int(m["sum"]) for m in rest.get(f"{path}?get={','.join(wanted)}&agg=sum")) if wanted else 0
-
-
-def _meridian(bootstrap: str, *arguments: str) -> str:
-    command = [sys.executable, "-m", "jobs.cli.main", *arguments]
-    environment = os.environ | {"MERIDIAN_KAFKA": bootstrap}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise JobFailed((done.stdout + done.stderr)[-2_000:])
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -124,10 +124,10 @@ def running(config: Path, bootstrap: str) -> Iterator[RunningJob]:
     """Create a deployment's topics and submit its job; cancelled in the end."""
     endpoints = load_endpoints()
     rest, stack_dir = FlinkRest(endpoints.rest_url), str(endpoints.stack_dir)
-    _meridian(bootstrap, "topics", "create", "--config", str(config))
+    meridian(bootstrap, "topics", "create", "--config", str(config))
     with TreeMeter(lambda: flink_processes(stack_dir)) as meter:
         submitted_s = time.time()
-        answer = _meridian(bootstrap, "submit", "--config", str(config), "--repeat", "--json")
+        answer = meridian(bootstrap, "submit", "--config", str(config), "--repeat", "--json")
         job = RunningJob(rest, json.loads(answer)["job_id"], meter, stack_dir, submitted_s)
         try:
             yield job
@@ -163,7 +163,8 @@ def run(given: Namespace) -> Result:
     )
 
 
-def _meridian(bootstrap: str, *arguments: str) -> str:
+def meridian(bootstrap: str, *arguments: str) -> str:
+    """What a `meridian` command prints, with `MERIDIAN_KAFKA` set."""
     command = [sys.executable, "-m", "jobs.cli.main", *arguments]
     environment = os.environ | {"MERIDIAN_KAFKA": bootstrap}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

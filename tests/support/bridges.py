@@ -82,6 +82,26 @@ def bridge(*arguments: str | Path) -> Iterator[BridgeProcess]:
             running.process.wait()
 
 
+def rest_document(topics: str, url: str, feed: dict[str, Any]) -> dict[str, Any]:
+    """A bridge `b` whose feed `f` polls a `RestSource`; keys of `feed` replace those here, topics begin with `topics`."""
+    defaults = {
+        "name": "f",
+        "adapter": "meridian",
+        "url": f"{url}/range",
+        "params": {"from": "{from}", "to": "{to}", "page": "{page}"},
+        "pagination": {"kind": "page", "items": "", "size": 50},
+        "time_format": "epoch-ms",
+        "first_range": "1 h",
+    }
+    return {
+        "name": "b",
+        "deployment": "deployment.yaml",
+        "cursors": {"topic": f"{topics}.cursors"},
+        "transaction_timeout": "10 s",
+        "feeds": [defaults | feed],
+    }
+
+
 def write_bridge(path: Path, document: dict[str, Any]) -> Path:
     path.write_text(yaml.safe_dump(document))
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.support import Stack, create_topic, write_deployment
-from tests.support.bridges import RawRecord, committed_records, newest_cursors, write_bridge
+from tests.support.bridges import RawRecord, committed_records, newest_cursors, rest_document, write_bridge
 from tests.support.rest_source import RestSource
 
 TOKEN = "a-token-for-the-tests"
@@ -25,25 +25,9 @@ class Place:
         create_topic(stack, f"{name}.raw", 4, message_timestamp_type="LogAppendTime")
 
     def rest(self, source: RestSource, **feed: Any) -> Path:
-        defaults = {
-            "name": "f",
-            "adapter": "meridian",
-            "url": f"{source.url}/range",
-            "params": {"from": "{from}", "to": "{to}", "page": "{page}"},
-            "pagination": {"kind": "page", "items": "", "size": 50},
-            "time_format": "epoch-ms",
-            "every": "1 s",
-            "overlap": "1 h",
-            "first_range": "1 h",
-            "retry": {"attempts": 3, "first_wait": "50 ms", "longest_wait": "200 ms"},
-        }
-        document = {
-            "name": "b",
-            "deployment": "deployment.yaml",
-            "cursors": {"topic": f"{self.name}.cursors"},
-            "transaction_timeout": "10 s",
-            "feeds": [{**defaults, **feed}],
-        }
+        retry = {"attempts": 3, "first_wait": "50 ms", "longest_wait": "200 ms"}
+        defaults = {"every": "1 s", "overlap": "1 h", "retry": retry}
+        document = rest_document(self.name, source.url, defaults | feed)
         return write_bridge(self.folder / "rest.yaml", document)
 
     def raw(self) -> list[RawRecord]:

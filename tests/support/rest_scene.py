@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from tests.integration.support import Stack, create_topic, write_deployment
-from tests.support.bridges import BridgeProcess, committed_records, newest_cursors, write_bridge
+from tests.support.bridges import BridgeProcess, committed_records, newest_cursors, rest_document, write_bridge
 from tests.support.rest_source import RestSource, reading
 
 MEMORY_LIMIT = 400 * 1024 * 1024
@@ -29,26 +29,7 @@ class Scene:
         self.raw = create_topic(stack, f"{self.name}.raw", 4, message_timestamp_type="LogAppendTime")
 
     def rest(self, url: str, **feed: Any) -> Path:
-        document = {
-            "name": "b",
-            "deployment": "deployment.yaml",
-            "cursors": {"topic": f"{self.name}.cursors"},
-            "transaction_timeout": "10 s",
-            "feeds": [
-                {
-                    "name": "f",
-                    "adapter": "meridian",
-                    "url": f"{url}/range",
-                    "params": {"from": "{from}", "to": "{to}", "page": "{page}"},
-                    "pagination": {"kind": "page", "items": "", "size": 50},
-                    "time_format": "epoch-ms",
-                    "every": "500 ms",
-                    "overlap": "1 min",
-                    "first_range": "1 h",
-                    **feed,
-                }
-            ],
-        }
+        document = rest_document(self.name, url, {"every": "500 ms", "overlap": "1 min"} | feed)
         return write_bridge(self.folder / "rest.yaml", document)
 
     def push(self, port: int, **changes: Any) -> Path:
