@@ -83,7 +83,7 @@ def bridge(*arguments: str | Path) -> Iterator[BridgeProcess]:
 
 
 def rest_document(topics: str, url: str, feed: dict[str, Any]) -> dict[str, Any]:
-    """A bridge `b` whose feed `f` polls a `RestSource`; keys of `feed` replace those here, topics begin with `topics`."""
+    """A bridge `b` whose feed `f` polls a `RestSource`, with keys of `feed` over these."""
     defaults = {
         "name": "f",
         "adapter": "meridian",
