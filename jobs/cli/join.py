@@ -15,17 +15,27 @@ from jobs.broker.topics import TopicState, create_topics
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, print_json, success
 from jobs.cli.lazy import LazyGroup
 from jobs.cli.lifecycle import cancel_beside
-from jobs.cli.preconditions import PACKAGES, refuse_running
+from jobs.cli.preconditions import (
+    HISTORY,
+    PACKAGES,
+    find_point,
+    refuse_older,
+    refuse_running,
+    refuse_unfit_grid_state,
+)
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import flink_client, public_variables, run
 from jobs.cli.topics import create_missing, tell_created
 from jobs.cluster.client import shell_line
-from jobs.cluster.package import build_package
+from jobs.cluster.history import Submission
+from jobs.cluster.package import Package, build_package
 from jobs.cluster.rest import FlinkRest
+from jobs.cluster.restore_points import plain_path
 from jobs.pipeline.deployment_file import InvalidDeployment
 from jobs.pipeline.grid_config import GridDeployment
 from jobs.pipeline.grid_file import load_grid_deployment
+from jobs.pipeline.grid_manifest import grid_manifest_of
 
 COMMANDS = {
     "audit": ("jobs.cli.join_audit:audit", "Check that every aligned reading is accounted for in each grid."),
@@ -105,7 +115,7 @@ def topics(config_file: Path) -> None:
 @join.command()
 @grid_option
 @click.option("--from-savepoint", metavar="PATH", help="Start from this savepoint or retained checkpoint.")
-@click.option("--repeat", is_flag=True, help="Publish again what the topics hold, from the sources' beginning.")
+@click.option("--repeat", is_flag=True, help="Publish again what the topics hold since that savepoint, or at all.")
 @click.option("--print-only", is_flag=True, help="Print the command, but do not run it.")
 @click.option("--json", "as_json", is_flag=True, help="Print job id and command as JSON.")
 def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_only: bool, as_json: bool) -> None:
@@ -114,27 +124,41 @@ def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_on
     endpoints = load_endpoints()
     client, rest = flink_client(endpoints), FlinkRest(endpoints.rest_url)
     package = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES)
-    command = [
-        str(client.home / "bin" / "flink"), "run", "--detached",
-        *(["-s", from_savepoint] if from_savepoint else []),
-        "--parallelism", str(deployment.parallelism),
-        "--python", str(PROJECT_ROOT / "jobs" / "join_sources.py"),
-        "--pyFiles", str(package.code),
-        "--config", str(config_file.resolve()),
-    ]  # fmt: skip
+    path = plain_path(from_savepoint) if from_savepoint else None
+    command = join_command(client.home, config_file, deployment, package, path)
     if not as_json:
         info(f"+ {shell_line(command, client.needs(public_variables(config_file)))}")
     job_id = None
     if not print_only:
         name = job_name(deployment)
         refuse_running(rest, name, "end it with `meridian join cancel`")
+        if path:
+            point = find_point(path)
+            refuse_unfit_grid_state(rest, point, grid_manifest_of(deployment))
+            if not repeat:
+                refuse_older(rest, endpoints, name, point)
         _create(deployment)
-        if not from_savepoint and not repeat:
+        if not path and not repeat:
             _refuse_doubled_rows(deployment)
         job_id = run(client, command)
+        HISTORY.remember(Submission(job_id, name, str(package.folder), grid_manifest_of(deployment).dump()))
         success(f"submitted {name} as job {job_id}; web interface: {endpoints.rest_url}")
     if as_json:
         print_json({"job_id": job_id, "command": command})
+
+
+def join_command(
+    home: Path, config_file: Path, deployment: GridDeployment, package: Package, savepoint: str | None
+) -> list[str]:
+    """The `flink run` command of a grid job; layers are found beside its grid file."""
+    return [
+        str(home / "bin" / "flink"), "run", "--detached",
+        *(["-s", savepoint] if savepoint else []),
+        "--parallelism", str(deployment.parallelism),
+        "--python", str(PROJECT_ROOT / "jobs" / "join_sources.py"),
+        "--pyFiles", str(package.code),
+        "--config", str(config_file.resolve()),
+    ]  # fmt: skip
 
 
 @join.command()

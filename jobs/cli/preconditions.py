@@ -28,6 +28,7 @@ from jobs.cluster.restore_points import (
     root_of,
 )
 from jobs.pipeline.config import Deployment
+from jobs.pipeline.grid_manifest import GridManifest, grid_obstacles, grids_that_end
 from jobs.pipeline.manifest import PARAMETER, Manifest, cut_windows, mixed_windows, obstacles
 
 PACKAGES = STATE_DIR / "packages"
@@ -143,8 +144,29 @@ def refuse_unfit_state(rest: FlinkRest, point: RestorePoint, new: Manifest, drai
     text = manifest_text(rest, point.job)
     if text is None:
         warn(f"no manifest is known of the job that made {point.path}: its state is not compared with this code")
-    else:
-        refuse_incompatible(Manifest.parse(text), new, drained)
+        return
+    try:
+        old = Manifest.parse(text)
+    except ValueError as error:
+        raise CliError(f"{point.path}: {error}", EXIT_USAGE) from None
+    refuse_incompatible(old, new, drained)
+
+
+def refuse_unfit_grid_state(rest: FlinkRest, point: RestorePoint, new: GridManifest) -> None:
+    """State of a grid job whose manifest says that this one would lose, misread or mix it."""
+    text = manifest_text(rest, point.job)
+    if text is None:
+        warn(f"no manifest is known of the job that made {point.path}: its state is not compared with this code")
+        return
+    try:
+        old = GridManifest.parse(text)
+    except ValueError as error:
+        raise CliError(f"{point.path}: {error}", EXIT_USAGE) from None
+    if found := grid_obstacles(old, new):
+        hint = "give a changed grid or source a new name; CHANGELOG.md marks changes of the code"
+        raise CliError("\n  ".join(["state cannot be carried over:", *found]), EXIT_USAGE, hint)
+    for line in grids_that_end(old, new):
+        info(line)
 
 
 def manifest_text(rest: FlinkRest, job: str) -> str | None:

@@ -16,7 +16,9 @@ from pyflink.table import StreamTableEnvironment
 
 from jobs.pipeline import operators
 from jobs.pipeline.grid_config import GridDeployment, Source
+from jobs.pipeline.grid_manifest import grid_manifest_of
 from jobs.pipeline.grid_tables import aligned_table, grid_sink_table
+from jobs.pipeline.manifest import PARAMETER
 from udfs.flink.grid import Grid, gather_udf, shard_of_frame
 from udfs.flink.shards import output_type
 from udfs.grid.outputs import Kind
@@ -42,6 +44,7 @@ def build(env: StreamExecutionEnvironment, deployment: GridDeployment, base: Pat
     )
     _publish(tables, rows, deployment)
     _name_the_rest(env)
+    env.get_config().set_global_job_parameters({PARAMETER: grid_manifest_of(deployment).dump()})
 
 
 def _frames(

@@ -36,8 +36,15 @@ class Manifest(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Manifest:
-        """Read a manifest of this version or of another one, whose further facts are left out."""
+        """Read a manifest of this version or of another one, whose further facts are left out.
+
+        Raises
+        ------
+        ValueError : it is of a job of another kind.
+        """
         fields: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in cls._fields}
+        if "uids" not in fields:
+            raise ValueError("it is of a job that is no align job")
         fields["uids"] = tuple(fields["uids"])
         return cls(**fields)
 

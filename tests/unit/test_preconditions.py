@@ -9,12 +9,20 @@ import pytest
 
 from jobs.cli import preconditions
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError
-from jobs.cli.preconditions import find_point, refuse_incompatible, refuse_older, refuse_second_job, refuse_unfit_state
+from jobs.cli.preconditions import (
+    find_point,
+    refuse_incompatible,
+    refuse_older,
+    refuse_second_job,
+    refuse_unfit_grid_state,
+    refuse_unfit_state,
+)
 from jobs.cli.stack import Endpoints
 from jobs.cluster.history import History, Submission
 from jobs.cluster.rest import ClusterError, Job
 from jobs.cluster.restore_points import RestorePoint
 from jobs.pipeline.config import Deployment
+from jobs.pipeline.grid_manifest import GridManifest
 from jobs.pipeline.manifest import PARAMETER, Manifest
 from jobs.pipeline.operators import STATE_VERSION
 from tests.support.restore_points import JOB, OTHER_JOB, make_checkpoint, make_savepoint
@@ -200,3 +208,16 @@ def test_a_cluster_that_does_not_answer_is_an_environment_error() -> None:
     with pytest.raises(CliError) as refused:
         preconditions.ask(fail, "start it")
     assert (refused.value.exit_code, refused.value.hint) == (EXIT_ENVIRONMENT, "start it")
+
+
+def test_a_savepoint_of_another_kind_of_job_is_refused_by_both_jobs(history: History) -> None:
+    grid = GridManifest("grid", "0.1.0", 1, 32, {"s": "t"}, {})
+    history.remember(Submission(JOB, NAME, "/p", MANIFEST.dump()))
+    with pytest.raises(CliError, match="no grid job"):
+        refuse_unfit_grid_state(Cluster(), POINT, grid)  # type: ignore[arg-type]
+    history.remember(Submission(JOB, NAME, "/p", grid.dump()))
+    with pytest.raises(CliError, match="no align job"):
+        compare(MANIFEST, POINT, Cluster())
+    refuse_unfit_grid_state(Cluster(), POINT, grid)  # type: ignore[arg-type]
+    with pytest.raises(CliError, match="shards: 32 -> 8"):
+        refuse_unfit_grid_state(Cluster(), POINT, grid._replace(shards=8))  # type: ignore[arg-type]
