@@ -16,16 +16,14 @@ import xxhash
 from numpy.typing import NDArray
 
 from jobs.audit.bridges import SEQUENCE_HEADER, BridgeIntake
-from jobs.audit.records import Accounting, decode_accounting, decode_aligned, decode_letter, decode_time, decode_window
+from jobs.audit.claimed_time import NO_TIME, ClaimedTime, whole
+from jobs.audit.records import Accounting, decode_accounting, decode_aligned, decode_letter, decode_window
 from udfs.align import CONTROL_CONTENT_TYPE
-from udfs.event_time import normalise_event_time
-from udfs.reasons import Rejected
 from udfs.rules import Rules
 
 T = TypeVar("T")
 
 SEQ_HEADER = "meridian_seq"
-NO_TIME = -(2**62)
 
 _CONTROL = CONTROL_CONTENT_TYPE.encode()
 _Headers = list[tuple[str, bytes | None]] | None
@@ -111,14 +109,13 @@ class Intake:
         """Offsets of the accounting topic: what bridges report later may be of later readings than the snapshot's."""
         self.unreadable: list[str] = []
         self._streams = {s.name: i for i, s in enumerate(rules.streams)}
-        self._oldest_ms = max(s.max_age_ms for s in rules.streams)
+        self._claimed_time = ClaimedTime(rules)
 
     def add_raw(self, records: Iterable[Record]) -> None:
-        raw, time = self.raw, self.rules.time
+        raw, claimed_time = self.raw, self._claimed_time.of
         to_partition, to_offset = raw.appender("partition").append, raw.appender("offset").append
         to_control, to_digest = raw.appender("control").append, raw.appender("digest").append
         to_seq = raw.appender("seq").append
-        floor_ms, max_future_ms, oldest_ms = time.floor_ms, time.max_future_ms, self._oldest_ms
         highest = self.highest_ms
         for partition, offset, value, sent_headers, append_ms in records:
             headers = dict(sent_headers) if sent_headers else {}
@@ -126,17 +123,14 @@ class Intake:
             sequence = headers.get(SEQUENCE_HEADER)
             if sequence is not None:
                 self.bridges.add_raw(sequence)
-            claimed = headers.get("event_timestamp")
-            claimed_ms = _claimed_in(value) if claimed is None else _whole(claimed)
-            if claimed_ms < floor_ms or not append_ms - oldest_ms <= claimed_ms <= append_ms + max_future_ms:
-                claimed_ms = NO_TIME
+            claimed_ms = claimed_time(headers, value, append_ms)
             if claimed_ms > highest.get(partition, NO_TIME - 1):
                 highest[partition] = claimed_ms
             to_partition(partition)
             to_offset(offset)
             to_control(headers.get("content-type") == _CONTROL)
             to_digest(0 if value is None else int.from_bytes(sha256(value).digest()[:8], "big"))
-            to_seq(-1 if seq is None else max(_whole(seq), -1))
+            to_seq(-1 if seq is None else max(whole(seq), -1))
 
     def add_aligned(self, records: Iterable[Record]) -> None:
         aligned, code, ids = self.aligned, self.names.code, self.aligned_ids
@@ -245,18 +239,3 @@ def _append(columns: Columns, *values: Any) -> None:
 
 def _short(sha256_hex: str | None) -> int:
     return 0 if sha256_hex is None else int(sha256_hex[:16], 16)
-
-
-def _whole(text: bytes | None) -> int:
-    try:
-        return int(text or b"")
-    except ValueError:
-        return NO_TIME
-
-
-def _claimed_in(value: bytes | None) -> int:
-    """The event time of a value without a header; what the source cannot read moves nothing."""
-    try:
-        return normalise_event_time(decode_time(value or b"").event_time, None) // 1_000_000
-    except (msgspec.DecodeError, Rejected, UnicodeDecodeError):
-        return NO_TIME

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from jobs.audit.bridges import BridgeReport, audit_bridges
+from jobs.audit.claimed_time import NO_TIME
 from jobs.audit.classes import classify
-from jobs.audit.intake import NO_TIME, Intake
+from jobs.audit.intake import Intake
 from jobs.audit.ledger import Ledger, compare
 from jobs.audit.problems import Problems
 from jobs.audit.windows import DefinitionReport, audit_definition

@@ -22,12 +22,15 @@ class UnreadableTopic(RuntimeError):  # noqa: N818
         self.is_missing = is_missing
 
 
-def read_topic(deployment: Deployment, topic: str, since_ms: int | None = None) -> Iterator[Message]:
+def read_topic(
+    deployment: Deployment, topic: str, since_ms: int | None = None, newest: int | None = None
+) -> Iterator[Message]:
     """Every committed record of a topic, in order within a partition.
 
     Parameters
     ----------
     since_ms : leave out what Kafka got before, epoch ms by the records' own stamps.
+    newest : only so many offsets before the end of each partition.
 
     Raises
     ------
@@ -35,6 +38,9 @@ def read_topic(deployment: Deployment, topic: str, since_ms: int | None = None) 
     """
     with _asking(deployment, topic) as (consumer, partitions):
         places = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions]
+        if newest is not None:
+            ends = {place: consumer.get_watermark_offsets(place, _TIMEOUT_S) for place in places}
+            places = [TopicPartition(topic, p.partition, max(low, end - newest)) for p, (low, end) in ends.items()]
         if since_ms is not None:
             places = [TopicPartition(topic, p, max(0, since_ms)) for p in partitions]
             places = consumer.offsets_for_times(places, timeout=_TIMEOUT_S)

@@ -25,9 +25,11 @@ class TopicRecord(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-def topic_records(deployment: Deployment, topic: str, since_ms: int | None = None) -> Iterator[TopicRecord]:
+def topic_records(
+    deployment: Deployment, topic: str, since_ms: int | None = None, newest: int | None = None
+) -> Iterator[TopicRecord]:
     """Give what `read_topic` reads; it raises as that does."""
-    for message in read_topic(deployment, topic, since_ms):
+    for message in read_topic(deployment, topic, since_ms, newest):
         found: Any = message  # its stubs know neither that headers are pairs nor that a record has an offset
         headers = {name: value or b"" for name, value in found.headers() or ()}
         yield TopicRecord(topic, found.partition(), found.offset(), found.timestamp()[1], found.value() or b"", headers)

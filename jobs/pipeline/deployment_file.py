@@ -37,12 +37,28 @@ def load_model(path: Path, model: type[Model], environment: Mapping[str, str], k
     ------
     InvalidDeployment : unreadable file, YAML error, unset variable, unknown key or value out of its range.
     """
+    return validate_document(path, read_yaml(path), model, environment, known_keys)
+
+
+def read_yaml(path: Path) -> Any:
+    """A file as YAML.
+
+    Raises
+    ------
+    InvalidDeployment : it cannot be read, or is no YAML.
+    """
     try:
-        document = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except OSError as error:
         raise InvalidDeployment(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
         raise InvalidDeployment(f"{path}: not YAML: {error}") from None
+
+
+def validate_document(
+    path: Path, document: Any, model: type[Model], environment: Mapping[str, str], known_keys: str
+) -> Model:
+    """The second half of `load_model`, for a document that is more than its file; it raises as that does."""
     if not isinstance(document, dict):
         raise InvalidDeployment(f"{path}: a mapping of keys is expected at the top level")
     try:
