@@ -26,8 +26,7 @@ from tests.integration.support import (
     wait_for,
     wait_until_running,
 )
-from tests.support.grids import arrival, brute_force, grid, metric
-from udfs.grid.fate import Arrival
+from tests.support.grids import Arrival, arrival, brute_force, grid, metric
 
 MINUTE, HOUR = 60_000, 3_600_000
 START = 1_700_000_000_000 - 1_700_000_000_000 % HOUR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,12 +11,25 @@ import numpy as np
 import orjson
 
 from tests.support.shards import DictStore
-from udfs.grid.fate import Arrival, Gridded, Row
+from udfs.grid.fate import Gridded, Row, Run
 from udfs.grid.rules import GridRule, MetricRule
-from udfs.grid.series import NO_FEED, Origin
+from udfs.grid.series import NO_FEED, Origin, Point
 from udfs.grid.shard import GridShard
 
 END = 2**62
+
+
+class Arrival(NamedTuple):
+    """A reading on its way to a place; the names of the metrics that take it."""
+
+    place: str
+    metrics: tuple[str, ...]
+    time_ms: int
+    origin: Origin
+    tie: int
+    value: float
+
+
 Script = list[int | list[Arrival]]  # watermarks and frames
 
 
@@ -34,6 +48,17 @@ def arrival(
     return Arrival(place, metrics or ("level",), time_ms, Origin(sensor, "s", feed), tie, value)
 
 
+def runs_of(arrivals: Sequence[Arrival]) -> list[Run]:
+    """A frame's readings as the job hands them to a grid."""
+    found: dict[tuple[str, tuple[str, ...], Origin], list[tuple[Point, int]]] = {}
+    for index, (place, metrics, time_ms, origin, tie, value) in enumerate(arrivals):
+        found.setdefault((place, metrics, origin), []).append((Point(time_ms, origin, tie, value), index))
+    return [
+        Run(place, metrics, *map(list, zip(*sorted(of), strict=True)))  # type: ignore[arg-type]
+        for (place, metrics, _), of in found.items()
+    ]
+
+
 class Shard:
     """A grid's shard over a store in memory; what it has published so far."""
 
@@ -43,13 +68,15 @@ class Shard:
         self.grid = GridShard(rule, self.store)
         self.rows: list[Row] = []
         self.late: list[Arrival] = []
+        self.partly_late: list[tuple[int, int]] = []  # event time, and time before which its rows were closed
         self.counts: Counter[str] = Counter()
         self.timers: set[int] = set()
         self.watermark_ms = -(2**63)
 
     def add(self, *arrivals: Arrival) -> list[Row]:
-        done = self.grid.add(self.store, arrivals, self.watermark_ms)
-        self.late += [arrivals[i] for i, _ in done.late]
+        done = self.grid.add(self.store, runs_of(arrivals), self.watermark_ms)
+        self.late += [arrivals[i] for i in done.late]
+        self.partly_late += [(arrivals[i].time_ms, open_from_ms) for i, open_from_ms in done.partly_late]
         return self._take(done)
 
     def advance(self, watermark_ms: int) -> list[Row]:

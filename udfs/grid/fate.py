@@ -6,21 +6,20 @@ from collections import Counter
 from typing import NamedTuple
 
 from udfs.grid.row import Content
-from udfs.grid.series import Origin
+from udfs.grid.series import Point
 
 GRIDDED, MERGED, LATE = "gridded", "merged", "late"  # classes of readings that have a place and a metric
 
+PARTLY_LATE = "partly_late"  # no class, but a note beside it
 
-class Arrival(NamedTuple):
-    """A reading on its way to the place; the names of the metrics that take it, the first of which counts it."""
+
+class Run(NamedTuple):
+    """Readings of one sensor and metric on their way to a place, in order; the first of the metrics counts them."""
 
     place: str
     metrics: tuple[str, ...]
-    time_ms: int
-    origin: Origin
-    tie: int
-    value: float
-    correction_ms: int = 0
+    points: list[Point]
+    indices: list[int]  # of each one in its frame
 
 
 class Row(NamedTuple):
@@ -38,6 +37,8 @@ class Gridded(NamedTuple):
     """What a frame or a timer did."""
 
     rows: list[Row]
-    late: list[tuple[int, int]]  # (index of the arrival, watermark)
+    late: list[int]  # indices of readings all of whose rows are closed
+    partly_late: list[tuple[int, int]]  # (index, time before which its rows are closed)
     counts: Counter[tuple[str, str]]  # by source and class; a reading that is merged afterwards takes its count along
     timers_ms: list[int]
+    watermark_ms: int  # by which readings were judged

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy.typing as npt
 
 from udfs import packed
 
 FRAME_VERSION = 1
 
+Column = npt.NDArray[Any]
 Tally = tuple[str, str, str, int]  # (grid, source, class, count); classes of readings that have no place in the grid
 
 
@@ -71,31 +74,35 @@ class GridReadings:
         return len(self.lane)
 
 
-class FrameBuilder:
-    """Collects the readings of one shard."""
+class Columns(NamedTuple):
+    """The readings of a batch as NumPy columns, of the types of `GridFrame`."""
+
+    time_ms: Column
+    correction_ms: Column
+    value: Column
+    tie: Column
+    arrival_ms: Column
+    partition: Column
+    offset: Column
+    append_ms: Column
+
+
+class Part:
+    """What goes to one shard: rows of the batch, each with its lane, and tallies."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, int] = {}
-        self._columns = [array(code) for code in "IqqdQqqqq"]
-        self._raw: list[bytes] = []
+        self.rows: list[int] = []
+        self.lanes: list[Lane] = []
         self.tallies: list[Tally] = []
 
-    def add(self, lane: Lane, raw: bytes, *columns: float) -> None:
-        """Add a reading; columns as in `GridFrame`, from `time_ms` to `append_ms`."""
-        self._columns[0].append(self._lanes.setdefault(lane, len(self._lanes)))
-        for column, value in zip(self._columns[1:], columns, strict=True):
-            column.append(value)  # type: ignore[arg-type]
-        self._raw.append(raw)
-
-    def encode(self) -> bytes:
-        lane, time_ms, correction_ms, value, tie, arrival_ms, partition, offset, append_ms = (
-            column.tobytes() for column in self._columns
-        )
-        frame = GridFrame(
-            FRAME_VERSION, list(self._lanes), lane, time_ms, correction_ms, value, tie, arrival_ms, partition, offset,
-            append_ms, self._raw, self.tallies,
-        )  # fmt: skip
-        return packed.pack(frame)
+    def encode(self, columns: Columns, raw: Sequence[bytes]) -> bytes:
+        """Make a frame of the rows; `raw` has the records of the whole batch."""
+        lanes = dict.fromkeys(self.lanes)
+        number_of = dict(zip(lanes, range(len(lanes)), strict=True))
+        lane = array("I", [number_of[one] for one in self.lanes]).tobytes()
+        own = [column[self.rows].tobytes() for column in columns]
+        records = [raw[row] for row in self.rows]
+        return packed.pack(GridFrame(FRAME_VERSION, list(lanes), lane, *own, records, self.tallies))  # type: ignore[arg-type,call-arg]
 
 
 _decoder = msgspec.msgpack.Decoder(GridFrame)

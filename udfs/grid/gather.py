@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
-import xxhash
+import numpy as np
+from xxhash import xxh3_64_intdigest
 
-from udfs.grid.frame import FrameBuilder, Lane
+from udfs.grid.frame import Columns, Lane, Part
 from udfs.grid.place import Places
 from udfs.grid.rules import FeedRule, GridRule, GridRules, MetricRule, SourceRule
 from udfs.grid.series import NO_FEED
@@ -49,6 +50,7 @@ class _Way(NamedTuple):
     outside: str
 
 
+_NOTHING = AlignedReading("", "", "", 0.0, "", 0, 0, 0.0, 0.0)  # in place of what is unreadable and goes nowhere
 _decode = msgspec.json.Decoder(AlignedReading).decode
 
 
@@ -66,44 +68,29 @@ class Gatherer:
         self, values: Sequence[bytes], partitions: Sequence[int], offsets: Sequence[int], append_ms: Sequence[int]
     ) -> list[tuple[int, bytes]]:
         """Turn one batch into `(shard, frame)` pairs, one for each shard, which also count what is in no grid."""
-        builders: dict[int, FrameBuilder] = {}
+        parts: dict[int, Part] = {}
         outside: Counter[tuple[str, str]] = Counter()
-        by_ingest = self._rules.clock.against == "ingest"
-        for raw, partition, offset, appended_ms in zip(values, partitions, offsets, append_ms, strict=True):
+        readings: list[AlignedReading] = []
+        for row, raw in enumerate(values):
             try:
                 reading = _decode(raw)
             except (msgspec.DecodeError, TypeError):
                 outside.update((grid.name, UNREADABLE) for grid in self._rules.grids)
-                continue
-            arrival_ms = reading.ingest_time_ms if by_ingest else None
-            correction = self._corrections.get(reading.sensor_id)
-            correction_ms = correction.correction_ms(reading.event_time_ms) if correction else 0
-            for grid, shard, lane, is_outside in self._ways(reading):
-                if lane is None:
-                    outside[grid, is_outside] += 1
-                    continue
-                builder = builders.get(shard)
-                if builder is None:
-                    builder = builders[shard] = FrameBuilder()
-                builder.add(
-                    lane,
-                    raw,
-                    reading.event_time_ms + correction_ms,
-                    correction_ms,
-                    reading.value,
-                    xxhash.xxh3_64_intdigest(reading.event_id.encode()),
-                    reading.append_time_ms if arrival_ms is None else arrival_ms,
-                    partition,
-                    offset,
-                    appended_ms,
-                )
+                reading = _NOTHING
+            else:
+                self._send(row, reading, parts, outside)
+            readings.append(reading)
         if outside:
-            shard = next(iter(builders), partitions[0] % self._rules.shards)
+            shard = next(iter(parts), partitions[0] % self._rules.shards)
             tallies = [(grid, self._source, name, count) for (grid, name), count in outside.items()]
-            builders.setdefault(shard, FrameBuilder()).tallies.extend(tallies)
-        return [(shard, builder.encode()) for shard, builder in builders.items()]
+            parts.setdefault(shard, Part()).tallies.extend(tallies)
+        columns = self._columns(readings, partitions, offsets, append_ms)
+        return [(shard, part.encode(columns, values)) for shard, part in parts.items()]
 
-    def _ways(self, reading: AlignedReading) -> list[_Way]:
+    def _send(
+        self, row: int, reading: AlignedReading, parts: dict[int, Part], outside: Counter[tuple[str, str]]
+    ) -> None:
+        """Put a reading into the parts that it goes to, one for each grid."""
         key = (
             reading.sensor_id, reading.metric, reading.unit, reading.stream, reading.cell, reading.region,
             reading.lon_deg, reading.lat_deg,
@@ -115,7 +102,41 @@ class Gatherer:
             ways = self._known[key] = []
             for grid in self._rules.grids:
                 ways.append(self._way(grid, reading, tells_clock=not any(way.lane for way in ways)))
-        return ways
+        for name, shard, lane, is_outside in ways:
+            if lane is None:
+                outside[name, is_outside] += 1
+                continue
+            part = parts.get(shard)
+            if part is None:
+                part = parts[shard] = Part()
+            part.rows.append(row)
+            part.lanes.append(lane)
+
+    def _columns(
+        self,
+        readings: Sequence[AlignedReading],
+        partitions: Sequence[int],
+        offsets: Sequence[int],
+        append_ms: Sequence[int],
+    ) -> Columns:
+        time_ms = np.array([reading.event_time_ms for reading in readings], np.int64)
+        correction_ms = np.zeros_like(time_ms)
+        if self._corrections:
+            found = [(self._corrections.get(reading.sensor_id), reading.event_time_ms) for reading in readings]
+            correction_ms[:] = [0 if known is None else known.correction_ms(at_ms) for known, at_ms in found]
+        arrivals = [reading.append_time_ms for reading in readings]
+        if self._rules.clock.against == "ingest":
+            arrivals = [one.append_time_ms if one.ingest_time_ms is None else one.ingest_time_ms for one in readings]
+        return Columns(
+            time_ms + correction_ms,
+            correction_ms,
+            np.array([reading.value for reading in readings], np.float64),
+            np.array([xxh3_64_intdigest(reading.event_id.encode()) for reading in readings], np.uint64),
+            np.array(arrivals, np.int64),
+            np.array(partitions, np.int64),
+            np.array(offsets, np.int64),
+            np.array(append_ms, np.int64),
+        )
 
     def _way(self, grid: GridRule, reading: AlignedReading, *, tells_clock: bool) -> _Way:
         takers = [m for m in grid.metrics if _takes(m, reading, self._source)]

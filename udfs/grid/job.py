@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from udfs.grid.clock import Clocks
-from udfs.grid.fate import Arrival, Gridded
+from udfs.grid.fate import Gridded, Run
 from udfs.grid.frame import GridReadings, Lane
 from udfs.grid.outputs import Outputs
 from udfs.grid.rules import GridRule, GridRules
-from udfs.grid.series import Origin
+from udfs.grid.series import Origin, Point
 from udfs.grid.shard import GridShard
 from udfs.shard_log import KeyedStore
 
@@ -47,14 +48,16 @@ class GridJobShard:
     def add(self, store: KeyedStore, readings: GridReadings, watermark_ms: int) -> Done:
         """Take a frame in."""
         done = Done(set(), Counter())
-        by_grid: dict[str, list[int]] = {}
-        for index, lane in enumerate(readings.lane):
-            by_grid.setdefault(readings.lanes[lane].grid, []).append(index)
-        for name, indices in by_grid.items():
+        by_grid: dict[str, list[Run]] = {}
+        for name, run in _runs(readings):
+            by_grid.setdefault(name, []).append(run)
+        for name, runs in by_grid.items():
             rule, grid = self._grids[name]
-            gridded = grid.add(store, _arrivals(readings, indices), watermark_ms)
-            for place, watermark in gridded.late:
-                self._outputs.late(rule, readings, indices[place], watermark)
+            gridded = grid.add(store, runs, watermark_ms)
+            for index in gridded.late:
+                self._outputs.late(rule, readings, index, gridded.watermark_ms)
+            for index, open_from_ms in gridded.partly_late:
+                self._outputs.partly_late(rule, readings, index, open_from_ms, gridded.watermark_ms)
             self._take(rule, gridded, done)
         for grid_name, source, name, count in readings.tallies:
             self._outputs.counted(grid_name, source, {name: count})
@@ -135,13 +138,22 @@ def _clock_key(sensor_id: str) -> str:
     return f"clock/{sensor_id}"
 
 
-def _arrivals(readings: GridReadings, indices: Iterable[int]) -> list[Arrival]:
-    lanes = [(lane.place, lane.metrics, Origin(lane.sensor_id, lane.source, lane.feed)) for lane in readings.lanes]
-    lane, time_ms, tie, value, correction_ms = (
-        readings.lane, readings.time_ms, readings.tie, readings.value, readings.correction_ms,
-    )  # fmt: skip
-    arrivals = []
-    for i in indices:
-        place, metrics, origin = lanes[lane[i]]
-        arrivals.append(Arrival(place, metrics, time_ms[i], origin, tie[i], value[i], correction_ms[i]))
-    return arrivals
+def _runs(readings: GridReadings) -> Iterator[tuple[str, Run]]:
+    """The readings of each lane in the order of points, with the name of their grid."""
+    lanes, lane = readings.lanes, np.frombuffer(readings.lane, np.uint32)
+    # From the last to the first the order of `Point`; within a lane the origin is the same.
+    columns = [
+        np.frombuffer(column, column.typecode)
+        for column in (readings.correction_ms, readings.value, readings.tie, readings.time_ms)
+    ]
+    order = np.lexsort((*columns, lane))
+    correction_ms, value, tie, time_ms = (column[order].tolist() for column in columns)
+    counts = np.bincount(lane, minlength=len(lanes)).tolist()
+    origins = [Origin(one.sensor_id, one.source, one.feed) for one in lanes]
+    origin = chain.from_iterable(map(repeat, origins, counts))
+    points = list(map(Point._make, zip(time_ms, origin, tie, value, correction_ms, repeat(True), strict=False)))
+    indices, start = order.tolist(), 0
+    for one, count in zip(lanes, counts, strict=True):
+        end = start + count
+        yield one.grid, Run(one.place, one.metrics, points[start:end], indices[start:end])
+        start = end

@@ -10,7 +10,7 @@ import orjson
 
 from udfs.dead_letter import Source, dead_letter
 from udfs.grid.clock import ClockEstimate
-from udfs.grid.fate import Row
+from udfs.grid.fate import PARTLY_LATE, Row
 from udfs.grid.frame import GridReadings
 from udfs.grid.rules import GridRule, GridRules
 from udfs.reasons import Reason
@@ -89,6 +89,25 @@ class Outputs:
             details=details,
         )
         self._add(Kind.LATE, lane.place.encode(), letter)
+
+    def partly_late(
+        self, grid: GridRule, readings: GridReadings, index: int, open_from_ms: int, watermark_ms: int
+    ) -> None:
+        """Note a reading that has changed rows, but came too late for those before an instant."""
+        lane = readings.lanes[readings.lane[index]]
+        record = {
+            "grid": grid.name,
+            "source": lane.source,
+            "topic": self._topics[lane.source],
+            "counts": {},
+            "class": PARTLY_LATE,
+            "partition": readings.partition[index],
+            "offset": readings.offset[index],
+            "event_time_ms": readings.time_ms[index],
+            "open_from_ms": open_from_ms,
+            "watermark_ms": watermark_ms,
+        }
+        self._add(Kind.ACCOUNTING, grid.name.encode(), orjson.dumps(record))
 
     def counted(self, grid: str, source: str, counts: Mapping[str, int]) -> None:
         """How many readings of a source went which way in a grid, as a difference to what was said before."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from udfs.grid.rules import SameReading
 
 NO_FEED = -1
+_FEW_INTO_MANY = 16  # so many points behind those to be inserted, for each of them, cost more to sort than to search
 
 
 class Origin(NamedTuple):
@@ -41,24 +42,41 @@ class Series:
     def __len__(self) -> int:
         return len(self._points)
 
-    @property
-    def newest_ms(self) -> int:
-        return self._points[-1].time_ms
+    def add(self, points: list[Point]) -> tuple[int, list[Point]]:
+        """Insert points of one origin, in order; how many of them are merged, and which others are merged into them."""
+        if self._same is None or points[0].origin.feed == NO_FEED:
+            self._insert(points)
+            return 0, []
+        merged, losers = 0, []
+        for point in points:
+            is_merged, lost = self._merge(point)
+            merged += is_merged
+            losers += lost
+            insort(self._points, point)
+        return merged, losers
 
-    def add(self, point: Point) -> tuple[bool, list[Point]]:
-        """Insert a point; whether it is merged, and which others are now merged into it."""
+    def _insert(self, points: list[Point]) -> None:
+        own, count = self._points, len(points)
+        start = bisect_left(own, points[0])
+        if start == len(own):
+            own += points
+        elif (len(own) - start) > _FEW_INTO_MANY * count:
+            for point in points:
+                insort(own, point)
+        else:
+            own[start:] = sorted(own[start:] + points)  # two runs in order, which are merged
+
+    def _merge(self, point: Point) -> tuple[bool, list[Point]]:
         found = False
         losers: list[Point] = []
-        if self._same is not None and point.origin.feed != NO_FEED:
-            for other in self._like(point):
-                if other.origin.feed < point.origin.feed:
-                    found = True
-                elif other not in self._merged:
-                    losers.append(other)
-            if found:
-                self._merged.add(point)
-            self._merged.update(losers)
-        insort(self._points, point)
+        for other in self._like(point):
+            if other.origin.feed < point.origin.feed:
+                found = True
+            elif other not in self._merged:
+                losers.append(other)
+        if found:
+            self._merged.add(point)
+        self._merged.update(losers)
         return found, losers
 
     def between(self, from_ms: int, to_ms: int) -> list[Point]:

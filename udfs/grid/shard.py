@@ -8,11 +8,13 @@ What is final follows from the set of readings taken in, not from their order or
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from itertools import groupby
 
-from udfs.grid.fate import GRIDDED, LATE, MERGED, Arrival, Gridded, Row
+from udfs.grid.fate import GRIDDED, LATE, MERGED, Gridded, Row, Run
 from udfs.grid.log import Kept, KeptCodec, Published, PublishedCodec, encode
 from udfs.grid.row import content_at
 from udfs.grid.rules import GridRule
@@ -21,7 +23,6 @@ from udfs.shard_log import NO_WATERMARK, KeyedStore, ShardLog
 
 _TICKS = 8  # timers are set at eighths of a period, so that the places of a shard share them
 _CLOSED = "closed"
-_END_OF_TIME = 2**63
 
 
 class GridShard:
@@ -43,41 +44,33 @@ class GridShard:
         self._timers_ms: set[int] = set()
         self._restore(store)
 
-    def add(self, store: KeyedStore, arrivals: Sequence[Arrival], watermark_ms: int) -> Gridded:
+    def add(self, store: KeyedStore, runs: Sequence[Run], watermark_ms: int) -> Gridded:
         """Take readings in; rows that the watermark has passed are published anew at once where they change."""
         before = self.advance(store, watermark_ms)
         watermark_ms = self._kept.watermark_ms(watermark_ms)
-        late: list[tuple[int, int]] = []
+        done = Gridded(before.rows, [], [], Counter(), [], watermark_ms)
         spans: dict[int, list[Kept]] = {}
         touched: dict[tuple[str, int], None] = {}
         in_time: dict[str, int] = {}  # by place the earliest reading that the watermark has not passed
-        counts: Counter[tuple[str, str]] = Counter()
-        open_from_ms = self._open_from(watermark_ms)
-        for index, arrival in enumerate(arrivals):
-            place, takers, time_ms = arrival[:3]
-            if time_ms > watermark_ms:
-                if time_ms < in_time.get(place, _END_OF_TIME):
-                    in_time[place] = time_ms
-            else:
-                takers = tuple(name for name in takers if self._last_of(time_ms, name) >= open_from_ms)
-                if not takers:
-                    late.append((index, watermark_ms))
-                    counts[arrival.origin.source, LATE] += 1
-                    continue
-                self._touch(place, time_ms, watermark_ms, touched)
-            self._take(arrival, takers, spans, counts)
-            self._schedule_after(time_ms, watermark_ms)
+        for run in runs:
+            passed = bisect_left(run.points, (watermark_ms + 1,))
+            for straggler in zip(run.points[:passed], run.indices, strict=False):
+                self._take_straggler(run, *straggler, done, spans, touched)
+            points = run.points[passed:]
+            if points:
+                in_time[run.place] = min(points[0].time_ms, in_time.get(run.place, points[0].time_ms))
+                self._take(run.place, run.metrics, points, spans, done.counts)
+                self._schedule_after(points[0].time_ms, watermark_ms)
         for place, time_ms in in_time.items():  # what is settled, nothing in time can change
             for instant_ms in self._unsettled.get(place, ()):
                 if instant_ms >= time_ms - self._rule.after_ms:
                     touched[place, instant_ms] = None
         for span, kept in spans.items():
             self._keep(store, span, kept)
-        rows = before.rows
-        self._publish(store, touched, watermark_ms, rows)
+        self._publish(store, touched, watermark_ms, done.rows)
         self._save(store, watermark_ms)
-        timers_ms = sorted({*before.timers_ms, *self._take_timers(watermark_ms)})
-        return Gridded(rows, late, counts, timers_ms)
+        done.late.sort()
+        return done._replace(timers_ms=sorted({*before.timers_ms, *self._take_timers(watermark_ms)}))
 
     def advance(self, store: KeyedStore, watermark_ms: int) -> Gridded:
         """Publish and forget what is due at a watermark."""
@@ -97,7 +90,7 @@ class GridShard:
         self._publish(store, due, watermark_ms, rows)
         self._purge(store, watermark_ms)
         self._save(store, watermark_ms)
-        return Gridded(rows, [], Counter(), self._take_timers(watermark_ms))
+        return Gridded(rows, [], [], Counter(), self._take_timers(watermark_ms), watermark_ms)
 
     def publish_overdue(self, store: KeyedStore, watermark_ms: int) -> Gridded:
         """Publish what the newest reading says is overdue although the watermark stands still; it stays unsettled."""
@@ -108,7 +101,7 @@ class GridShard:
         pairs = [(place, instant_ms) for instant_ms in instants for place in self._places]
         self._publish(store, pairs, watermark_ms, rows, is_overdue=True)
         self._save(store, watermark_ms)
-        return Gridded(rows, [], Counter(), self._take_timers(watermark_ms))
+        return Gridded(rows, [], [], Counter(), self._take_timers(watermark_ms), watermark_ms)
 
     @property
     def points(self) -> int:
@@ -125,31 +118,64 @@ class GridShard:
         # A longer allowed lateness after an upgrade must not reopen, and so overwrite, what was closed before it.
         return max(closed_ms, self._kept.mark(_CLOSED)) + 1
 
-    def _take(
-        self, arrival: Arrival, takers: tuple[str, ...], spans: dict[int, list[Kept]], counts: Counter[tuple[str, str]]
+    def _take_straggler(
+        self,
+        run: Run,
+        point: Point,
+        index: int,
+        done: Gridded,
+        spans: dict[int, list[Kept]],
+        touched: dict[tuple[str, int], None],
     ) -> None:
-        """Put a reading into its series, and count it and what it changes the class of."""
-        span_ms = arrival.time_ms - arrival.time_ms % self._span_ms
+        """Take in what the watermark has passed, for those metrics that still have an open row to be changed."""
+        time_ms, watermark_ms = point.time_ms, done.watermark_ms
+        open_from_ms = self._open_from(watermark_ms)
+        takers = tuple(name for name in run.metrics if self._last_of(time_ms, name) >= open_from_ms)
+        if not takers:
+            done.late.append(index)
+            done.counts[point.origin.source, LATE] += 1
+            return
+        if self._rule.first_instant(time_ms - self._rule.after_ms) < open_from_ms:
+            done.partly_late.append((index, open_from_ms))
+        self._touch(run.place, time_ms, watermark_ms, touched)
+        self._take(run.place, takers, [point], spans, done.counts)
+        self._schedule_after(time_ms, watermark_ms)
+
+    def _take(
+        self,
+        place: str,
+        takers: tuple[str, ...],
+        points: list[Point],
+        spans: dict[int, list[Kept]],
+        counts: Counter[tuple[str, str]],
+    ) -> None:
+        """Put readings of one origin into their series, and count them and what they change the class of."""
+        source = points[0].origin.source
         for name in takers:
-            point = Point(
-                arrival.time_ms, arrival.origin, arrival.tie, arrival.value, arrival.correction_ms, name == takers[0]
-            )
-            is_merged, losers = self._insert(arrival.place, name, point)
-            if point.counts:
-                counts[point.origin.source, MERGED if is_merged else GRIDDED] += 1
+            is_counted = name == takers[0]
+            copies = points if is_counted else [point._replace(counts=False) for point in points]
+            merged, losers = self._insert(place, name, copies)
+            if is_counted:
+                counts[source, GRIDDED] += len(points) - merged
+                if merged:
+                    counts[source, MERGED] += merged
             for loser in losers:
                 if loser.counts:
                     counts[loser.origin.source, GRIDDED] -= 1
                     counts[loser.origin.source, MERGED] += 1
-            spans.setdefault(span_ms, []).append((arrival.place, name, point))
+            for span_ms, of_span in groupby(copies, self._span_of):
+                spans.setdefault(span_ms, []).extend([(place, name, point) for point in of_span])
 
-    def _insert(self, place: str, name: str, point: Point) -> tuple[bool, list[Point]]:
+    def _span_of(self, point: Point) -> int:
+        return point.time_ms - point.time_ms % self._span_ms
+
+    def _insert(self, place: str, name: str, points: list[Point]) -> tuple[int, list[Point]]:
         of_place = self._places.setdefault(place, {})
         series = of_place.get(name)
         if series is None:
             series = of_place[name] = Series(self._metrics[name].same_reading)
-        self._newest_ms = max(self._newest_ms, point.time_ms)
-        return series.add(point)
+        self._newest_ms = max(self._newest_ms, points[-1].time_ms)
+        return series.add(points)
 
     def _touch(self, place: str, time_ms: int, watermark_ms: int, touched: dict[tuple[str, int], None]) -> None:
         """Note the rows that a reading behind the watermark may change."""
@@ -276,7 +302,7 @@ class GridShard:
         for name in self._kept.names():
             for place, metric, point in self._kept.value(store, name):
                 if metric in self._metrics:  # else it has left the configuration
-                    self._insert(place, metric, point)
+                    self._insert(place, metric, [point])
                     self._schedule_after(point.time_ms, watermark_ms)
         if watermark_ms == NO_WATERMARK:
             return

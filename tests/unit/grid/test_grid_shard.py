@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.grids import END, Script, Shard, arrival, brute_force, grid, metric
-from udfs.grid.fate import Arrival
+from tests.support.grids import END, Arrival, Script, Shard, arrival, brute_force, grid, metric
 from udfs.grid.rules import GridRule
 
 ALL = grid(
@@ -181,6 +180,17 @@ def test_a_straggler_within_the_allowed_lateness_is_a_revision_and_a_later_one_i
     assert shard.add(arrival(9, 3.0)) == []
     assert [a.value for a in shard.late] == [3.0]
     assert shard.values()[10] == 2.0
+
+
+def test_a_straggler_that_is_too_late_for_some_of_its_rows_only_is_noted_with_what_was_open() -> None:
+    shard = Shard(grid(metric("level", "last", 30), allowed_lateness_ms=5))
+    shard.add(arrival(0, 1.0))
+    shard.advance(17)
+    shard.add(arrival(18, 3.0), arrival(9, 2.0))
+    assert shard.late == []
+    assert shard.partly_late == [(9, 13)]  # 17 - 5 + 1: the row of 10 is closed
+    shard.advance(END)
+    assert (shard.values()[10], shard.values()[20]) == (1.0, 3.0)
 
 
 def test_a_straggler_that_changes_nothing_is_no_revision() -> None:

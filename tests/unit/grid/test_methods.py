@@ -20,7 +20,7 @@ directions = st.floats(0, 360, exclude_max=True)
 def series(*readings: tuple[int, float], sensor: str = "a") -> Series:
     found = Series(None)
     for time_ms, value in readings:
-        found.add(Point(time_ms, Origin(sensor, "s"), 0, value))
+        found.add([Point(time_ms, Origin(sensor, "s"), 0, value)])
     return found
 
 
@@ -91,7 +91,7 @@ def test_interpolation_of_a_straight_line_is_exact(slope: int, level: int, befor
 def test_several_sensors_of_a_place_are_interpolated_each_on_its_own() -> None:
     both = series((95, 0.0), (105, 10.0))
     for time_ms, height in ((98, 100.0), (102, 100.0)):
-        both.add(Point(time_ms, Origin("b", "s"), 0, height))
+        both.add([Point(time_ms, Origin("b", "s"), 0, height)])
     found = value_at(100, both, metric(reach_ms=20), 100)
     assert found.value == (5.0 + 100.0) / 2
     assert len(found.support) == 4

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.grids import END, Shard, arrival, metric
-from udfs.grid.fate import Arrival
+from tests.support.grids import END, Arrival, Shard, arrival, metric
 from udfs.grid.pairing import Station, pair_stations
 from udfs.grid.rules import GridRule
 

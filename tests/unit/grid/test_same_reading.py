@@ -7,8 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.grids import END, Shard, arrival, grid, metric
-from udfs.grid.fate import Arrival
+from tests.support.grids import END, Arrival, Shard, arrival, grid, metric
 from udfs.grid.rules import FeedRule, SameReading
 
 FEEDS = (FeedRule("operator", sensors=("a*",)), FeedRule("collector", sensors=("b*",)))
