@@ -19,9 +19,8 @@ WORKS: tuple[SqlWork, ...] = ("sql", "sql-crs")
 
 HOUR_MS = 3_600_000
 TARGET_CRS = "EPSG:3035"
-MAX_LATENESS_MIN = (
-    125  # more than the workload delays any reading: what is late depends on how evenly partitions are read
-)
+# The workload delays readings by two hours; the plain loop that fills the topic reads raw partitions unevenly, besides.
+MAX_LATENESS_MIN = 180
 
 _SETTINGS = {
     "table.local-time-zone": "UTC",
