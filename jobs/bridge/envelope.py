@@ -28,7 +28,7 @@ import xxhash
 
 from jobs.bridge.feed import Item, Reading, Refusal, SentReading, Unreadable
 from jobs.bridge.spatial_key import NOWHERE, SpatialKey
-from jobs.bridge.trace import child_traceparent
+from jobs.bridge.trace import Tracer
 from udfs.event_time import EARLIEST_NS, LATEST_NS, MILLISECONDS_BELOW, SECONDS_BELOW, normalise_event_time
 from udfs.identity import derive_event_id, event_id_start
 from udfs.reading import MAX_TEXT_LENGTH
@@ -54,7 +54,7 @@ class Message(NamedTuple):
 
     key: bytes
     value: bytes
-    headers: list[tuple[str, bytes]]
+    headers: dict[str, bytes]
 
 
 class Enveloper:
@@ -76,17 +76,15 @@ class Enveloper:
         self._key = key
         self._max_value_bytes = max_value_bytes
         self._adapter = adapter
-        self._common = [
-            ("ce_specversion", b"1.0"),
-            ("ce_source", source.encode()),
-            ("bridge_adapter", adapter.encode()),
-            ("payload_version", b"1"),
-        ]
-        self._of_readings = [
-            *self._common,
-            ("content-type", b"application/json"),
-            ("ce_type", READING_TYPE.encode()),
-        ]
+        self._traceparent = Tracer().child
+        self._common = {
+            "ce_specversion": b"1.0",
+            "ce_source": source.encode(),
+            "bridge_adapter": adapter.encode(),
+            "payload_version": b"1",
+        }
+        self._received_ms = -1
+        self._of_readings: dict[str, bytes] = {}  # of all that were received at `_received_ms`
 
     def message(self, item: Item, received_ms: int, traceparent: str | None = None) -> Message:
         """Make the Kafka record of one item; it never raises.
@@ -122,29 +120,36 @@ class Enveloper:
         return self._reading(item, value, received_ms, traceparent)
 
     def _reading(self, reading: Reading, value: bytes, received_ms: int, traceparent: str | None) -> Message:
+        if received_ms != self._received_ms:
+            self._receive(received_ms)
         get = reading.get
-        received = b"%d" % received_ms
         event_ns = _event_time_ns(get("event_time"))
-        headers = [
-            *self._of_readings,
-            ("ingest_timestamp", received),
-            ("bridge_timestamp", received),
-            ("ce_id", _event_id(reading, value, event_ns).encode()),
-            ("traceparent", child_traceparent(traceparent).encode()),
-        ]
+        headers = self._of_readings.copy()
+        headers["ce_id"] = _event_id(reading, value, event_ns).encode()
+        headers["traceparent"] = self._traceparent(traceparent)
         # A header that the job would refuse is left out: then the value decides, and its fault has the better name.
-        sensor_id, crs = _header_text(get("sensor_id")), _header_text(get("crs"))
-        if sensor_id is not None:
-            headers.append(("sensor_id", sensor_id))
-        if crs is not None:
-            headers.append(("crs_source", crs))
-        if event_ns is None:
-            headers.append(("ce_time", _rfc3339(received_ms)))
-        else:
+        sensor_id, crs = get("sensor_id"), get("crs")
+        if type(sensor_id) is str and (sent := _header_text(sensor_id)):
+            headers["sensor_id"] = sent
+        if type(crs) is str and (sent := _header_text(crs)):
+            headers["crs_source"] = sent
+        if event_ns is not None:
             event_ms = event_ns // 1_000_000
-            stamp = b"%d" % event_ms
-            headers += [("event_timestamp", stamp), ("device_timestamp", stamp), ("ce_time", _rfc3339(event_ms))]
+            headers["event_timestamp"] = headers["device_timestamp"] = b"%d" % event_ms
+            headers["ce_time"] = _rfc3339(event_ms)
         return Message(self._key(reading), value, headers)
+
+    def _receive(self, received_ms: int) -> None:
+        received = b"%d" % received_ms
+        self._received_ms = received_ms
+        self._of_readings = {
+            **self._common,
+            "content-type": b"application/json",
+            "ce_type": READING_TYPE.encode(),
+            "ingest_timestamp": received,
+            "bridge_timestamp": received,
+            "ce_time": _rfc3339(received_ms),
+        }
 
     def _unreadable(self, item: Unreadable, received_ms: int, traceparent: str | None, key: bytes) -> Message:
         received = b"%d" % received_ms
@@ -153,22 +158,22 @@ class Enveloper:
         return Message(
             key,
             original[: self._max_value_bytes],
-            [
-                ("ingest_timestamp", received),
+            {
+                "ingest_timestamp": received,
                 # The source would otherwise look for an `event_time` in the bytes, and could move the watermark by it.
-                ("event_timestamp", b"0"),
-                ("content-type", content_type.encode()),
-                *self._common,
-                ("ce_id", f"u-{xxhash.xxh3_128_hexdigest(original)}".encode()),
-                ("ce_type", UNREADABLE_TYPE.encode()),
-                ("ce_time", _rfc3339(received_ms)),
-                ("bridge_timestamp", received),
-                ("traceparent", child_traceparent(traceparent).encode()),
-                ("bridge_reason", item.reason.encode()),
-                ("bridge_message", item.message[:_MAX_MESSAGE].encode(errors="replace")),
-                ("bridge_original_bytes", b"%d" % len(original)),
-                ("bridge_original_sha256", hashlib.sha256(original).hexdigest().encode()),
-            ],
+                "event_timestamp": b"0",
+                "content-type": content_type.encode(),
+                **self._common,
+                "ce_id": f"u-{xxhash.xxh3_128_hexdigest(original)}".encode(),
+                "ce_type": UNREADABLE_TYPE.encode(),
+                "ce_time": _rfc3339(received_ms),
+                "bridge_timestamp": received,
+                "traceparent": self._traceparent(traceparent),
+                "bridge_reason": item.reason.encode(),
+                "bridge_message": item.message[:_MAX_MESSAGE].encode(errors="replace"),
+                "bridge_original_bytes": b"%d" % len(original),
+                "bridge_original_sha256": hashlib.sha256(original).hexdigest().encode(),
+            },
         )
 
 
@@ -193,8 +198,9 @@ def _event_id(reading: Reading, value: bytes, event_ns: int | None) -> str:
     return f"v-{xxhash.xxh3_128_hexdigest(value)}"
 
 
-def _header_text(text: Any) -> bytes | None:
-    if type(text) is not str or not text or len(text) > MAX_TEXT_LENGTH or text.isspace():
+@lru_cache(maxsize=65_536)
+def _header_text(text: str) -> bytes | None:
+    if not text or len(text) > MAX_TEXT_LENGTH or text.isspace():
         return None
     return text.encode()
 

@@ -297,16 +297,15 @@ def shortened(message: Message, error: str) -> Message:
 
     Its headers say how long the value was, and its SHA-256.
     """
-    headers = [(name, value) for name, value in message.headers if name != "content-type"]
     return Message(
         message.key,
         message.value[:_KEPT_BYTES],
-        [
-            *headers,
-            ("content-type", f"{UNREADABLE_CONTENT_TYPE}; reason={Refusal.TOO_LARGE}".encode()),
-            ("bridge_reason", Refusal.TOO_LARGE.encode()),
-            ("bridge_message", error.encode()),
-            ("bridge_original_bytes", b"%d" % len(message.value)),
-            ("bridge_original_sha256", hashlib.sha256(message.value).hexdigest().encode()),
-        ],
+        {
+            **message.headers,
+            "content-type": f"{UNREADABLE_CONTENT_TYPE}; reason={Refusal.TOO_LARGE}".encode(),
+            "bridge_reason": Refusal.TOO_LARGE.encode(),
+            "bridge_message": error.encode(),
+            "bridge_original_bytes": b"%d" % len(message.value),
+            "bridge_original_sha256": hashlib.sha256(message.value).hexdigest().encode(),
+        },
     )

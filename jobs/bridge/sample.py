@@ -62,7 +62,7 @@ class Judge:
 
     def judge(self, message: Message, append_time_ms: int) -> Verdict:
         """Say what becomes of a record; duplicates and lateness depend on others and are not judged."""
-        headers = dict(message.headers)
+        headers = message.headers
         sent = tuple(headers.get(name) for name in self._names)
         record = RawRecord(message.value, message.key, 0, 0, append_time_ms, sent)
         for _, frame in self._aligner.align([record]):

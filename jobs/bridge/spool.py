@@ -123,7 +123,7 @@ class Spool:
         """
         rows, size, first = [], 0, self._last + 1
         for position, (topic, message) in enumerate(records, first):
-            body = _encode((topic, *message))
+            body = _encode((topic, message.key, message.value, list(message.headers.items())))
             size += len(body) + _ROW_OVERHEAD_BYTES
             rows.append((position, zlib.crc32(body), body))
         if self._bytes + size > self._max_bytes:
@@ -195,7 +195,7 @@ def _read(position: int, checksum: int, body: bytes) -> Spooled | Damaged:
     if zlib.crc32(body) != checksum:
         return Damaged(position)
     topic, key, value, headers = _decode(body)
-    return Spooled(position, topic, Message(key, value, headers))  # type: ignore[arg-type]
+    return Spooled(position, topic, Message(key, value, dict(headers)))  # type: ignore[arg-type]
 
 
 def _open(file: Path) -> sqlite3.Connection:

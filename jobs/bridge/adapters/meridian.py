@@ -12,7 +12,7 @@ Source: README, "What you send".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -36,6 +36,7 @@ from jobs.bridge.stations import StationOptions, unknown_station
 MAX_DEPTH = 32  # the job refuses more
 
 _CONTAINERS = (dict, list)  # `dict | list` would be made anew for each child
+_NUMBERS = (int, float)
 _FROM_CONTEXT = ("sensor_id", "region", "metric", "unit")
 
 
@@ -58,6 +59,8 @@ class Meridian(Adapter):
         self._units = options.units
         self._region = options.region
         self._stations = options.table()
+        self._context: Mapping[str, str] = {}
+        self._known: Mapping[str, str] = {}
 
     def read(self, payload: Payload) -> Iterable[Item]:
         try:
@@ -89,45 +92,52 @@ class Meridian(Adapter):
     def _reading(self, part: Any, payload: Payload, encoded: bytes | None = None) -> Reading:
         """Fill a part up; with `encoded`, the JSON of it alone, it goes on as it came where nothing was left out."""
         context = payload.context
-        if isinstance(part, int | float) and not isinstance(part, bool) and {"sensor_id", "metric"} <= context.keys():
+        if type(part) in _NUMBERS and {"sensor_id", "metric"} <= context.keys():
             part = {"value": as_number(part, "the payload"), "event_time": payload.received_ms}
         if not isinstance(part, dict):
             raise Unfit(Refusal.NOT_AN_OBJECT, f"a reading is an object, not {str(part)[:60]!r}")
-        # Counting brackets is quick, and what has few of them is not deep.
-        if (encoded is None or _brackets(encoded) > MAX_DEPTH) and _is_deeper(part, MAX_DEPTH):
+        if (encoded is None or not _is_shallow(encoded)) and _is_deeper(part, MAX_DEPTH):
             raise Unfit(Refusal.MALFORMED, f"nested more than {MAX_DEPTH} deep")
-        reading = dict(part)
-        for name in _FROM_CONTEXT:
-            if reading.get(name) is None and name in context:
-                reading[name] = context[name]
-        if reading.get("unit") is None and isinstance(reading.get("metric"), str) and reading["metric"] in self._units:
-            reading["unit"] = self._units[reading["metric"]]
-        if reading.get("x") is None and reading.get("y") is None:
-            self._locate(reading)
-        if reading.get("region") is None and self._region is not None:
-            reading["region"] = self._region
-        if encoded is None or reading != part:
-            return reading
-        sent = SentReading(reading)
+        missing = self._missing(part, context)
+        if encoded is None or missing:
+            return {**part, **missing}
+        sent = SentReading(part)
         sent.encoded = encoded
         return sent
 
-    def _locate(self, reading: Reading) -> None:
-        sensor_id = reading.get("sensor_id")
+    def _missing(self, part: Reading, context: Mapping[str, str]) -> Reading:
+        """What transport and options know of a reading that it does not say itself."""
+        if context is not self._context:  # a push has one for thousands of readings
+            self._context, self._known = context, {n: context[n] for n in _FROM_CONTEXT if n in context}
+        get = part.get
+        missing: Reading = (
+            {name: text for name, text in self._known.items() if get(name) is None} if self._known else {}
+        )
+        if self._units and get("unit") is None and "unit" not in missing:
+            metric = missing.get("metric", get("metric"))
+            if isinstance(metric, str) and metric in self._units:
+                missing["unit"] = self._units[metric]
+        if self._stations and get("x") is None and get("y") is None:
+            place = self._place(missing.get("sensor_id", get("sensor_id")))
+            missing.update({name: value for name, value in place.items() if get(name) is None and name not in missing})
+        if self._region is not None and get("region") is None:
+            missing.setdefault("region", self._region)
+        return missing
+
+    def _place(self, sensor_id: Any) -> Mapping[str, Any]:
         if not isinstance(sensor_id, str):
-            return  # the job says what is missing
+            return {}  # the job says what is missing
         place = self._stations.get(sensor_id)
         if place is None:
-            if self._stations:
-                raise unknown_station(sensor_id)
-            return
-        for name, value in place.items():
-            if reading.get(name) is None:
-                reading[name] = value
+            raise unknown_station(sensor_id)
+        return place
 
 
-def _brackets(encoded: bytes) -> int:
-    return encoded.count(b"{") + encoded.count(b"[")
+def _is_shallow(encoded: bytes) -> bool:
+    """Whether JSON cannot be nested deeply, by its brackets; most readings have just one."""
+    if encoded.rfind(b"{", 1) < 0 and b"[" not in encoded:
+        return True
+    return encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

@@ -96,8 +96,8 @@ class Intake:
                 yield None
                 continue
             message = feed.wrap(item, received_ms, received.traceparent)
-            message.headers.extend(marks)
-            message.headers.extend(passed.headers)
+            message.headers.update(marks)
+            message.headers.update(passed.headers)
             yield Outgoing(self._raw_topic, message, passed.is_alarm)
         self.counters["items"] += count
         if not count:
@@ -110,16 +110,16 @@ class Intake:
         text = f"no template fits the topic {received.topic!r}: unsubscribe, or begin a new session"
         item = Unreadable(Refusal.UNEXPECTED_ERROR, text, received.body)
         message = self._wrap_unknown(item, received_ms, received.traceparent)
-        message.headers.extend(_marks(received))
+        message.headers.update(_marks(received))
         if self._gate is not None:
-            message.headers.append(self._gate.account.admit())
+            message.headers.update([self._gate.account.admit()])
         return message
 
 
-def _marks(received: Publish) -> list[tuple[str, bytes]]:
-    marks = [("ce_subject", received.topic.encode())]
+def _marks(received: Publish) -> dict[str, bytes]:
+    marks = {"ce_subject": received.topic.encode()}
     if received.is_retained:
-        marks.append(("mqtt_retained", b"true"))
+        marks["mqtt_retained"] = b"true"
     return marks
 
 

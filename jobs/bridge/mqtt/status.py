@@ -43,7 +43,7 @@ def station_status(topic: str, fields: Mapping[str, str], body: bytes, retained:
         "retained": retained,
         "received_ms": received_ms,
     }
-    headers = [("content-type", b"application/json"), ("bridge_timestamp", b"%d" % received_ms)]
+    headers = {"content-type": b"application/json", "bridge_timestamp": b"%d" % received_ms}
     return Message(fields["sensor_id"].encode(), orjson.dumps(record), headers)
 
 

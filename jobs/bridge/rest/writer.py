@@ -97,7 +97,7 @@ class FeedWriter:
             if number % _POLL_EVERY == 0:
                 producer.poll(0)
         self._wanted = wanted = msgspec.structs.replace(cursor(), owner=self._run.owner)
-        self._produce(producer, self._run.config.cursors.topic, self._key.encode(), encode_cursor(wanted), [])
+        self._produce(producer, self._run.config.cursors.topic, self._key.encode(), encode_cursor(wanted), {})
         while True:
             try:
                 producer.commit_transaction(_CALL_S)

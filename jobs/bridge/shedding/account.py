@@ -76,4 +76,4 @@ class Account:
         key = orjson.dumps([self._bridge, self.run, self._first])
         self._first = self._next
         self._shed.clear()
-        return Message(key, orjson.dumps(record), [("content-type", b"application/json")])
+        return Message(key, orjson.dumps(record), {"content-type": b"application/json"})

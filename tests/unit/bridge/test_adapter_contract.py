@@ -229,7 +229,7 @@ def test_an_unreadable_part_goes_out_as_it_came() -> None:
     sample = SAMPLES["ndbc"]
     [unreadable] = [i for i in items_of(sample, sample.body.replace(b"1022.5", b"much")) if isinstance(i, Unreadable)]
     assert unreadable.original == b"2025 12 31 23 40 999  99.0 much  28.0"
-    headers = dict(_envelope.message(unreadable, RECEIVED_MS).headers)
+    headers = _envelope.message(unreadable, RECEIVED_MS).headers
     assert headers["content-type"].decode().startswith(UNREADABLE_CONTENT_TYPE)
 
 

@@ -59,7 +59,7 @@ class Bench:
     def put(self, *names: str) -> Receipt:
         receipt = Receipt()
         for name in names:
-            message = Message(b"k", name.encode(), [])
+            message = Message(b"k", name.encode(), {})
             self.lanes.put(Outgoing("raw", message, is_alarm=name.startswith("a")), receipt)
         return receipt
 

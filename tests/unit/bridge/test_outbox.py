@@ -78,7 +78,7 @@ class Bench:
     def put(self, *numbers: int, size: int = 1) -> None:
         for number in numbers:
             receipt = Receipt()
-            self.outbox.put("raw", Message(b"k", b"%d " % number + b"x" * size, []), receipt)
+            self.outbox.put("raw", Message(b"k", b"%d " % number + b"x" * size, {}), receipt)
             self.receipts.append(receipt)
 
     def turn(self, after_s: float = 0.0) -> None:
@@ -114,7 +114,7 @@ def test_a_record_is_safe_when_kafka_has_it_and_not_before(bench: Bench) -> None
 def test_a_payload_is_safe_when_all_its_records_are(bench: Bench) -> None:
     receipt = Receipt()
     for number in range(3):
-        bench.outbox.put("raw", Message(b"k", b"%d" % number, []), receipt)
+        bench.outbox.put("raw", Message(b"k", b"%d" % number, {}), receipt)
     bench.sender.answer(2)
     bench.turn()
     assert receipt.unsafe == 1
@@ -255,7 +255,7 @@ def test_what_is_too_large_for_the_topic_goes_shortened_and_says_so(bench: Bench
     bench.sender.answer()
     bench.turn()
     assert (bench.safe, len(bench.sender.arrived[0])) == ([True], 1_024)
-    headers = dict(shortened(Message(b"k", b"x" * 5_000, [("content-type", b"application/json")]), "no").headers)
+    headers = shortened(Message(b"k", b"x" * 5_000, {"content-type": b"application/json"}), "no").headers
     assert headers["bridge_original_bytes"] == b"5000"
     assert headers["content-type"].startswith(b"application/vnd.meridian.unreadable")
 

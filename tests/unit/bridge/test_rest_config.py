@@ -61,6 +61,7 @@ def test_what_is_wrong_with_a_feed(tmp_path: Path, feed: str, said: str) -> None
         ("auth: {kind: none}\nlisten: {host: 0.0.0.0, behind_tls_proxy: true}", "kind none is for loopback only"),
         ("auth: {kind: tokens, file: t}\nlisten: {certificate: c}", "belong together"),
         ("auth: {kind: none}\nlimits: {waiting_bytes: 2048}", "at least body_bytes"),
+        ("auth: {kind: none}\nprocesses: 2\nlimits: {rate: {count: 9, per: 1 s}}", "each process would count alone"),
     ],
 )
 def test_what_is_wrong_with_an_endpoint(tmp_path: Path, text: str, said: str) -> None:

@@ -19,7 +19,7 @@ LARGE = 1 << 40
 
 
 def message(number: int, size: int = 100) -> Message:
-    return Message(b"north", b"%d " % number + b"x" * size, [("sensor_id", b"s%d" % number), ("empty", b"")])
+    return Message(b"north", b"%d " % number + b"x" * size, {"sensor_id": b"s%d" % number, "empty": b""})
 
 
 def numbered(first: int, count: int, size: int = 100) -> list[tuple[str, Message]]:

@@ -120,7 +120,7 @@ class PushSender:
         topic, received_ms, on_ack = self._deployment.topics.raw.name, batch.received_ms, batch.on_ack
         for number, (item, headers) in enumerate(passed):
             message = enveloper.message(item, received_ms, traceparent)
-            message.headers.extend(headers)
+            message.headers.update(headers)
             producer.send(topic, message, on_ack)
             if number % _POLL_EVERY == 0:
                 producer.poll()
