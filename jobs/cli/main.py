@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "cancel": ("jobs.cli.lifecycle:cancel", "Cancel a running job."),
     "upgrade": ("jobs.cli.lifecycle:upgrade", "Stop a job with a savepoint and start its new version from it."),
     "plan": ("jobs.cli.plan:plan", "Size a deployment before it runs, with the arithmetic, or check one."),
+    "doctor": ("jobs.cli.doctor:doctor", "Say what is wrong with a running deployment, and what to change."),
     "generate": ("jobs.cli.generate:generate", "Produce sensor readings, with faults where wanted."),
     "replay": ("jobs.cli.replay:replay", "Send a file of readings into the raw topic."),
     "dead-letters": ("jobs.cli.dead_letters:dead_letters", "Look at what was refused, and send it again."),

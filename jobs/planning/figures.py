@@ -20,11 +20,12 @@ def show(value: float, unit: str) -> str:
 def show_ms(duration_ms: float) -> str:
     if duration_ms == float("inf"):
         return "never"
-    if duration_ms >= 1_000 and duration_ms != round(duration_ms, -3):
-        if duration_ms >= 120_000:
-            return f"{duration_ms / 60_000:.1f} min"
-        return f"{duration_ms / 1_000:.3g} s"
-    return format_duration(round(duration_ms)) if duration_ms >= 100 else f"{duration_ms:.3g} ms"
+    for name, length in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if duration_ms == round(duration_ms / length) * length > 0:
+            return format_duration(round(duration_ms))
+        if duration_ms >= 2 * length or (name == "s" and duration_ms >= length):
+            return f"{duration_ms / length:.3g} {name}"
+    return f"{duration_ms:.3g} ms" if duration_ms < 100 else f"{duration_ms:,.0f} ms"
 
 
 def show_bytes(value: float) -> str:

@@ -1,0 +1,158 @@
+"""Facts from Flink's REST API. Rates are differences of two looks, `sample_s` apart.
+
+Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_api/
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from jobs.cluster.rest import ClusterError, FlinkRest
+from jobs.doctor.facts import Checkpoints, Cluster, Job, Operator, Worker
+from jobs.pipeline.operators import SOURCE
+
+_FAILED = "FAILED"
+_HEAP = {
+    "gc_ms_per_s": "Status.JVM.GarbageCollector.All.TimeMsPerSecond",
+    "metaspace_used": "Status.JVM.Memory.Metaspace.Used",
+    "metaspace_max": "Status.JVM.Memory.Metaspace.Max",
+    "managed_used": "Status.Flink.Memory.Managed.Used",
+    "managed_max": "Status.Flink.Memory.Managed.Total",
+}
+
+
+class _Subtask(NamedTuple):
+    backpressured_ms: float
+    busy_ms: float
+    read_bytes: int
+
+
+def collect_cluster(rest: FlinkRest, url: str) -> tuple[Cluster, dict[str, str]]:
+    """What the cluster says of itself, and its configuration."""
+    try:
+        overview = rest.get("/overview")
+        config = {entry["key"]: entry["value"] for entry in rest.get("/jobmanager/config")}
+        classpath = rest.get("/jobmanager/environment").get("classpath") or []
+        workers = tuple(_worker(rest, w["id"]) for w in rest.get("/taskmanagers")["taskmanagers"])
+    except ClusterError as error:
+        return Cluster(url, problem=str(error)), {}
+    return (
+        Cluster(
+            url,
+            flink_version=overview["flink-version"],
+            jars=frozenset(path.rpartition("/")[2] for path in classpath),
+            slots=overview["slots-total"],
+            slots_free=overview["slots-available"],
+            workers=workers,
+        ),
+        config,
+    )
+
+
+def collect_job(rest: FlinkRest, name: str, sample_s: float) -> tuple[Job | None, int | None]:
+    """The running job of that name, and how far the JobManager's clock is ahead of this machine's (ms)."""
+    found = rest.running(name)
+    if found is None:
+        return None, None
+    asked_ms = time.time_ns() // 1_000_000
+    described = rest.get(f"/jobs/{found.id}")
+    now_ms = time.time_ns() // 1_000_000
+    ahead_ms = described["now"] - (asked_ms + now_ms) // 2
+    job = Job(
+        id=found.id,
+        name=name,
+        state=described["state"],
+        is_failing=rest.is_failing(found.id),
+        root_cause=rest.root_cause(found.id),
+        operators=_operators(rest, described, sample_s),
+        checkpoints=_checkpoints(rest, found.id, now_ms),
+        pending_records=_pending(rest, described),
+    )
+    return job, ahead_ms
+
+
+def _worker(rest: FlinkRest, worker_id: str) -> Worker:
+    values = {
+        m["id"]: float(m["value"])
+        for m in rest.get(f"/taskmanagers/{worker_id}/metrics?get={','.join(_HEAP.values())}")
+    }
+    figures = {field: values.get(metric, 0.0) for field, metric in _HEAP.items()}
+    return Worker(worker_id, figures.pop("gc_ms_per_s"), **{field: int(value) for field, value in figures.items()})
+
+
+def _operators(rest: FlinkRest, described: dict[str, Any], sample_s: float) -> tuple[Operator, ...]:
+    """In the order of the flow; an operator that has restarted in between has no rates."""
+    job_id = described["jid"]
+    names = {vertex["id"]: short_name(vertex["name"]) for vertex in described["vertices"]}
+    feeds: dict[str, list[str]] = {vertex: [] for vertex in names}
+    for node in described["plan"]["nodes"]:
+        for source in node.get("inputs", ()):
+            feeds[source["id"]].append(names[node["id"]])
+    before = {vertex: _subtasks(rest, job_id, vertex) for vertex in names}
+    began_s = time.monotonic()
+    time.sleep(sample_s)
+    found = []
+    for vertex, name in names.items():
+        passed_s = max(time.monotonic() - began_s, 1e-3)
+        after = _subtasks(rest, job_id, vertex)
+        pairs = list(zip(before[vertex], after, strict=False))
+        grown = all(old.busy_ms <= new.busy_ms for old, new in pairs)
+        found.append(
+            Operator(
+                name,
+                tuple((new.backpressured_ms - old.backpressured_ms) / passed_s for old, new in pairs) if grown else (),
+                tuple((new.busy_ms - old.busy_ms) / passed_s for old, new in pairs) if grown else (),
+                tuple(subtask.read_bytes for subtask in after),
+                tuple(feeds[vertex]),
+            )
+        )
+    return tuple(found)
+
+
+def _subtasks(rest: FlinkRest, job_id: str, vertex: str) -> list[_Subtask]:
+    figures = [s["metrics"] for s in rest.get(f"/jobs/{job_id}/vertices/{vertex}")["subtasks"]]
+    return [
+        _Subtask(
+            _number(m["accumulated-backpressured-time"]), _number(m["accumulated-busy-time"]), int(m["read-bytes"])
+        )
+        for m in figures
+    ]
+
+
+def _pending(rest: FlinkRest, described: dict[str, Any]) -> int | None:
+    """Records of the raw topic that the source knows of and has not read."""
+    source = next((v["id"] for v in described["vertices"] if short_name(v["name"]) == SOURCE), None)
+    if source is None:
+        return None
+    path = f"/jobs/{described['jid']}/vertices/{source}/subtasks/metrics"
+    name = next((metric["id"] for metric in rest.get(path) if metric["id"].endswith(".pendingRecords")), None)
+    return None if name is None else int(rest.get(f"{path}?get={name}")[0]["sum"])
+
+
+def _checkpoints(rest: FlinkRest, job_id: str, now_ms: int) -> Checkpoints:
+    settings, found = rest.get(f"/jobs/{job_id}/checkpoints/config"), rest.get(f"/jobs/{job_id}/checkpoints")
+    counts, latest = found.get("counts", {}), found.get("latest") or {}
+    history = [entry for entry in found.get("history", ()) if entry["status"] != "IN_PROGRESS"]
+    running = [entry for entry in found.get("history", ()) if entry["status"] == "IN_PROGRESS"]
+    in_a_row = next((i for i, entry in enumerate(history) if entry["status"] != _FAILED), len(history))
+    return Checkpoints(
+        interval_ms=settings["interval"],
+        timeout_ms=settings["timeout"],
+        completed=counts.get("completed", 0),
+        failed=counts.get("failed", 0),
+        failed_in_a_row=in_a_row,
+        last_duration_ms=(latest.get("completed") or {}).get("end_to_end_duration"),
+        running_for_ms=max((now_ms - entry["trigger_timestamp"] for entry in running), default=None),
+        last_failure=str((latest.get("failed") or {}).get("failure_message") or "")[:300],
+    )
+
+
+def short_name(vertex: str) -> str:
+    """`Source: raw -> deduplicate-5 -> …` is called `raw`."""
+    first = vertex.partition(" -> ")[0].removeprefix("Source: ").removeprefix("Sink: ")
+    return first.rstrip(",: ").partition(":")[0]
+
+
+def _number(value: Any) -> float:
+    return 0.0 if value in (None, "NaN") else float(value)
