@@ -132,9 +132,14 @@ def delete_topics(
     deployment: Deployment, admin: AdminClient | None = None, roles: Collection[str] = tuple(Topics.model_fields)
 ) -> list[str]:
     """Delete the deployment's topics with all their records; what does not exist is skipped. Returns their names."""
-    admin = admin or make_admin(deployment)
+    names = [spec.name for spec in topic_specs(deployment) if spec.role in roles]
+    return delete_named(admin or make_admin(deployment), names)
+
+
+def delete_named(admin: AdminClient, names: Collection[str]) -> list[str]:
+    """Delete topics with all their records; what does not exist is skipped. Returns the names of the others."""
     existing = _list(admin)
-    names = [spec.name for spec in topic_specs(deployment) if spec.role in roles and spec.name in existing]
+    names = [name for name in names if name in existing]
     if not names:
         return []
     futures = admin.delete_topics(names, operation_timeout=_TIMEOUT_S)

@@ -40,6 +40,7 @@ from jobs.pipeline.grid_manifest import grid_manifest_of
 COMMANDS = {
     "audit": ("jobs.cli.join_audit:audit", "Check that every aligned reading is accounted for in each grid."),
     "clocks": ("jobs.cli.join_advice:clocks", "Say how far the sensors' clocks are off."),
+    "validate-day": ("jobs.cli.join_validate:validate_day", "Compute a day again in batch, and compare every row."),
     "pairs": ("jobs.cli.join_advice:pairs", "Find sensor ids that are one box."),
 }
 
@@ -145,6 +146,13 @@ def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_on
         success(f"submitted {name} as job {job_id}; web interface: {endpoints.rest_url}")
     if as_json:
         print_json({"job_id": job_id, "command": command})
+
+
+def submit_grid_job(config_file: Path, deployment: GridDeployment, savepoint: str | None) -> str:
+    """Run the command that `submit` shows, for a job that nothing else speaks against; its id."""
+    client = flink_client(load_endpoints())
+    package = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES)
+    return run(client, join_command(client.home, config_file, deployment, package, savepoint))
 
 
 def join_command(

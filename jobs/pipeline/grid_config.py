@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from jobs import __version__
-from jobs.pipeline.config import Kafka, Name, Topic, TopicName
+from jobs.pipeline.config import Kafka, Name, Offsets, Topic, TopicName
 from jobs.pipeline.durations import DurationMs, format_duration
 from jobs.pipeline.section import Section
 from udfs import units
@@ -39,6 +39,8 @@ class Source(Section):
     topic: TopicName
     out_of_orderness: DurationMs = 30_000
     idle_after: DurationMs = 30_000
+    start: Offsets | None = Field(default=None, description="offsets to begin at, by partition; none: kafka.start")
+    stop: Offsets | None = Field(default=None, description="offsets to end at, for all sources or none")
 
 
 class Alignment(Section):
@@ -243,6 +245,10 @@ class GridDeployment(Section):
             ]:
                 for source in set(given) - set(names):
                     raise ValueError(f"grids: {grid.name}: {where}: sources: {source!r}: known are {', '.join(names)}")
+        if self.kafka.stop is not None or not isinstance(self.kafka.start, str):
+            raise ValueError("kafka: start and stop: offsets are those of one topic; give them with each source")
+        if len({source.stop is None for source in self.sources}) > 1:
+            raise ValueError("sources: stop: for all of them or for none, or the job waits for the others for ever")
         if self.parallelism > self.shards:
             raise ValueError(f"parallelism: up to the number of shards ({self.shards}), or workers stay idle")
         return self

@@ -6,7 +6,7 @@ from pyflink.table import DataTypes, Schema, TableDescriptor
 
 from jobs.pipeline.grid_config import GridDeployment, Source
 from jobs.pipeline.kafka_options import common_options
-from jobs.pipeline.raw_table import APPEND_MS
+from jobs.pipeline.raw_table import APPEND_MS, span_options
 from udfs.grid.outputs import Kind
 
 # Not JSON_VALUE, which parses the whole record. A quote within a JSON text is escaped, so this is a key, and the
@@ -31,11 +31,12 @@ def aligned_table(deployment: GridDeployment, source: Source) -> TableDescriptor
         "topic": source.topic,
         "properties.group.id": f"meridian-{deployment.name}-{source.name}",
         "properties.isolation.level": "read_committed",
-        "scan.startup.mode": f"{deployment.kafka.start}-offset",
-        "scan.watermark.idle-timeout": f"{source.idle_after} ms",
+        **span_options(source.start or deployment.kafka.start, source.stop),
         "value.format": "raw",
         **_alignment(deployment),
     }
+    if source.stop is None:  # in history no partition is idle: it is behind, or at its end
+        options["scan.watermark.idle-timeout"] = f"{source.idle_after} ms"
     descriptor = TableDescriptor.for_connector("kafka").schema(schema)
     for name, value in options.items():
         descriptor = descriptor.option(name, value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
-from jobs.pipeline.config import Deployment, Kafka, Offsets
+from jobs.pipeline.config import Deployment, Offsets
 from jobs.pipeline.kafka_options import common_options
 from udfs.align import ENVELOPE_HEADERS
 
@@ -94,7 +94,7 @@ def raw_table(deployment: Deployment) -> TableDescriptor:
         "topic": deployment.topics.raw.name,
         "properties.group.id": f"meridian-{deployment.name}",
         "properties.isolation.level": "read_committed",
-        **_span(deployment.kafka),
+        **span_options(deployment.kafka.start, deployment.kafka.stop),
         "scan.watermark.emit.strategy": "on-event" if deployment.time.watermarks == "on-event" else "on-periodic",
         "key.format": "raw",
         "key.fields": "key",
@@ -108,14 +108,14 @@ def raw_table(deployment: Deployment) -> TableDescriptor:
     return descriptor.build()
 
 
-def _span(kafka: Kafka) -> dict[str, str]:
+def span_options(start: str | Offsets, stop: Offsets | None) -> dict[str, str]:
     """Where reading begins, and where it ends if it does."""
-    if isinstance(kafka.start, str):
-        options = {"scan.startup.mode": f"{kafka.start}-offset"}
+    if isinstance(start, str):
+        options = {"scan.startup.mode": f"{start}-offset"}
     else:
-        options = {"scan.startup.mode": "specific-offsets", "scan.startup.specific-offsets": _places(kafka.start)}
-    if kafka.stop is not None:
-        options |= {"scan.bounded.mode": "specific-offsets", "scan.bounded.specific-offsets": _places(kafka.stop)}
+        options = {"scan.startup.mode": "specific-offsets", "scan.startup.specific-offsets": _places(start)}
+    if stop is not None:
+        options |= {"scan.bounded.mode": "specific-offsets", "scan.bounded.specific-offsets": _places(stop)}
     return options
 
 

@@ -23,7 +23,7 @@ class RowRule:
     values: tuple[str, ...]
     time: str
     revision: str = "revision"
-    provisional: tuple[str, str] | None = None  # (field, value) of rows that are no last word
+    provisional: tuple[str, str | bool] | None = None  # (field, value) of rows that are no last word
     scale: tuple[str, ...] = ()
 
 

@@ -49,7 +49,7 @@ class GridJobShard:
         """Take a frame in."""
         done = Done(set(), Counter())
         by_grid: dict[str, list[Run]] = {}
-        for name, run in _runs(readings):
+        for name, run in runs_of_frame(readings):
             by_grid.setdefault(name, []).append(run)
         for name, runs in by_grid.items():
             rule, grid = self._grids[name]
@@ -138,7 +138,7 @@ def _clock_key(sensor_id: str) -> str:
     return f"clock/{sensor_id}"
 
 
-def _runs(readings: GridReadings) -> Iterator[tuple[str, Run]]:
+def runs_of_frame(readings: GridReadings) -> Iterator[tuple[str, Run]]:
     """The readings of each lane in the order of points, with the name of their grid."""
     lanes, lane = readings.lanes, np.frombuffer(readings.lane, np.uint32)
     # From the last to the first the order of `Point`; within a lane the origin is the same.

@@ -42,6 +42,7 @@ class GridShard:
         self._unsettled: dict[str, dict[int, int]] = {}  # by place and instant: the watermark to look again at
         self._due: list[tuple[int, str, int]] = []  # the same as a heap; what `_unsettled` does not confirm is over
         self._timers_ms: set[int] = set()
+        self._purged_ms = NO_WATERMARK  # the last instant that was closed when state was last purged
         self._restore(store)
 
     def add(self, store: KeyedStore, runs: Sequence[Run], watermark_ms: int) -> Gridded:
@@ -268,6 +269,10 @@ class GridShard:
 
     def _purge(self, store: KeyedStore, watermark_ms: int) -> None:
         open_from_ms = self._open_from(watermark_ms)
+        closed_ms = self._rule.last_instant(open_from_ms - 1)
+        if closed_ms == self._purged_ms:
+            return
+        self._purged_ms = closed_ms
         for name in self._published.names():
             if int(name) < open_from_ms:
                 self._published.drop(store, name)

@@ -35,6 +35,11 @@ def test_the_example_is_valid_and_a_means_window_is_the_period_by_default(tmp_pa
     ("change", "expected"),
     [
         ({"colour": "blue"}, "colour = 'blue': unknown key; `meridian join schema`"),
+        ({"kafka": {"stop": {0: 5}}}, "start and stop: offsets are those of one topic; give them with each source"),
+        (
+            {"sources": [{"name": "s", "topic": "t", "stop": {0: 5}}, {"name": "r", "topic": "u"}]},
+            "stop: for all of them",
+        ),
         ({"sources": []}, "sources: List should have at least 1 item"),
         ({"sources": [{"name": "s", "topic": "t"}] * 2}, "sources: each name once, not twice 's'"),
         ({"topics": {"grid": {"name": "x"}, "clocks": {"name": "x"}}}, "a topic of its own, each once, not twice 'x'"),

@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "flink-conf" / "deployments" / "
 
 def test_help_has_every_command_with_a_line() -> None:
     shown = CliRunner().invoke(cli, ["join", "--help"]).output
-    for name in ("audit", "cancel", "check", "clocks", "pairs", "schema", "submit", "topics"):
+    for name in ("audit", "cancel", "check", "clocks", "pairs", "schema", "submit", "topics", "validate-day"):
         assert f"\n  {name} " in shown
 
 
