@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "sql": ("jobs.cli.sql:sql", "Ask the topics in SQL: the SQL client, or one query."),
     "validate-day": ("jobs.cli.validate_day:validate_day", "Compute a day again in batch, and compare every window."),
     "audit": ("jobs.cli.audit:audit", "Check that every reading is accounted for exactly once."),
+    "report": ("jobs.cli.report:report", "Write one HTML page of a run or a period."),
     "trace": ("jobs.cli.trace:trace", "Follow one reading through every stage."),
     "watch": ("jobs.cli.watch:watch", "Show what a running job is doing, live."),
     "bench": ("jobs.cli.bench:bench", "Measure against a plain loop doing the same work."),
