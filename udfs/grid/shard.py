@@ -11,9 +11,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
 from itertools import groupby
 
+from udfs.grid.agenda import Agenda
 from udfs.grid.fate import GRIDDED, LATE, MERGED, Gridded, Row, Run
 from udfs.grid.log import Kept, KeptCodec, Published, PublishedCodec, encode
 from udfs.grid.row import content_at
@@ -21,7 +21,6 @@ from udfs.grid.rules import GridRule
 from udfs.grid.series import Point, Series
 from udfs.shard_log import NO_WATERMARK, KeyedStore, ShardLog
 
-_TICKS = 8  # timers are set at eighths of a period, so that the places of a shard share them
 _CLOSED = "closed"
 
 
@@ -37,11 +36,7 @@ class GridShard:
         self._span_ms = max(rule.period_ms, (rule.before_ms + rule.after_ms) // 8)
         self._places: dict[str, dict[str, Series]] = {}
         self._newest_ms = NO_WATERMARK
-        self._looks: list[int] = []  # heap of instants that the watermark has yet to reach
-        self._scheduled: set[int] = set()
-        self._unsettled: dict[str, dict[int, int]] = {}  # by place and instant: the watermark to look again at
-        self._due: list[tuple[int, str, int]] = []  # the same as a heap; what `_unsettled` does not confirm is over
-        self._timers_ms: set[int] = set()
+        self._agenda = Agenda(rule)
         self._purged_ms = NO_WATERMARK  # the last instant that was closed when state was last purged
         self._restore(store)
 
@@ -63,7 +58,7 @@ class GridShard:
                 self._take(run.place, run.metrics, points, spans, done.counts)
                 self._schedule_after(points[0].time_ms, watermark_ms)
         for place, time_ms in in_time.items():  # what is settled, nothing in time can change
-            for instant_ms in self._unsettled.get(place, ()):
+            for instant_ms in self._agenda.waiting(place):
                 if instant_ms >= time_ms - self._rule.after_ms:
                     touched[place, instant_ms] = None
         for span, kept in spans.items():
@@ -71,38 +66,32 @@ class GridShard:
         self._publish(store, touched, watermark_ms, done.rows)
         self._save(store, watermark_ms)
         done.late.sort()
-        return done._replace(timers_ms=sorted({*before.timers_ms, *self._take_timers(watermark_ms)}))
+        return done._replace(timers_ms=sorted({*before.timers_ms, *self._agenda.take_timers(watermark_ms)}))
 
     def advance(self, store: KeyedStore, watermark_ms: int) -> Gridded:
         """Publish and forget what is due at a watermark."""
         rows: list[Row] = []
         watermark_ms = self._kept.watermark_ms(watermark_ms)
-        while self._looks and self._rule.look_ms(self._looks[0]) <= watermark_ms:
-            instant_ms = heappop(self._looks)
-            self._scheduled.discard(instant_ms)
+        while (instant_ms := self._agenda.take_instant(watermark_ms)) is not None:
             self._publish(store, [(place, instant_ms) for place in self._places], watermark_ms, rows)
             if instant_ms + self._rule.period_ms <= self._newest_ms + self._rule.before_ms:
-                self._schedule(instant_ms + self._rule.period_ms)
-        due: list[tuple[str, int]] = []
-        while self._due and self._due[0][0] <= watermark_ms:
-            wait_ms, place, instant_ms = heappop(self._due)
-            if self._unsettled.get(place, {}).get(instant_ms) == wait_ms:
-                due.append((place, instant_ms))
-        self._publish(store, due, watermark_ms, rows)
+                self._agenda.look_at(instant_ms + self._rule.period_ms)
+        self._publish(store, self._agenda.take_due(watermark_ms), watermark_ms, rows)
         self._purge(store, watermark_ms)
         self._save(store, watermark_ms)
-        return Gridded(rows, [], [], Counter(), self._take_timers(watermark_ms), watermark_ms)
+        return Gridded(rows, [], [], Counter(), self._agenda.take_timers(watermark_ms), watermark_ms)
 
     def publish_overdue(self, store: KeyedStore, watermark_ms: int) -> Gridded:
         """Publish what the newest reading says is overdue although the watermark stands still; it stays unsettled."""
         rows: list[Row] = []
         watermark_ms = self._kept.watermark_ms(watermark_ms)
         until_ms = self._newest_ms - self._rule.max_wait_ms
-        instants = self._rule.instants(self._looks[0], until_ms) if self._looks else ()
+        first_ms = self._agenda.first
+        instants = () if first_ms is None else self._rule.instants(first_ms, until_ms)
         pairs = [(place, instant_ms) for instant_ms in instants for place in self._places]
         self._publish(store, pairs, watermark_ms, rows, is_overdue=True)
         self._save(store, watermark_ms)
-        return Gridded(rows, [], [], Counter(), self._take_timers(watermark_ms), watermark_ms)
+        return Gridded(rows, [], [], Counter(), self._agenda.take_timers(watermark_ms), watermark_ms)
 
     @property
     def points(self) -> int:
@@ -189,18 +178,12 @@ class GridShard:
         """Schedule the first row of a reading that the watermark has not passed; each look schedules the next one."""
         rule = self._rule
         next_ms = rule.first_instant(max(time_ms - rule.begins_ms, self._passed_ms(watermark_ms) + 1))
-        if next_ms not in self._scheduled and next_ms <= time_ms + rule.before_ms:
-            self._schedule(next_ms)
+        if next_ms <= time_ms + rule.before_ms:
+            self._agenda.look_at(next_ms)
 
     def _passed_ms(self, watermark_ms: int) -> int:
         """The last time up to which rows have been looked at."""
         return watermark_ms - min(0, self._rule.after_ms)
-
-    def _schedule(self, instant_ms: int) -> None:
-        if instant_ms not in self._scheduled:
-            self._scheduled.add(instant_ms)
-            heappush(self._looks, instant_ms)
-            self._timers_ms.add(self._rule.look_ms(instant_ms))
 
     def _publish(
         self,
@@ -216,7 +199,7 @@ class GridShard:
         for place, instant_ms in pairs:
             content = content_at(instant_ms, self._places.get(place, {}), self._rule, watermark_ms)
             if content is None:
-                self._settle(place, instant_ms)
+                self._agenda.settle(place, instant_ms)
                 continue
             is_settled = content.settles_ms <= watermark_ms
             before = self._published_of(store, instant_ms).get(place)
@@ -228,10 +211,10 @@ class GridShard:
                 timing = "unsettled" if not is_settled else "late" if before and before.settled else "on_time"
                 rows.append(Row(place, instant_ms, published.revision, timing, content, watermark_ms))
             if is_settled:
-                self._settle(place, instant_ms)
+                self._agenda.settle(place, instant_ms)
             else:
                 wait_ms = content.settles_ms if is_due else min(content.settles_ms, instant_ms + self._rule.max_wait_ms)
-                self._wait(place, instant_ms, wait_ms)
+                self._agenda.wait(place, instant_ms, wait_ms)
         for instant_ms, now in changes.items():
             name = str(instant_ms)
             self._published.value(store, name).update((p.place, p) for p in now)
@@ -241,25 +224,10 @@ class GridShard:
         name = str(instant_ms)
         return self._published.value(store, name) if name in self._published else {}
 
-    def _wait(self, place: str, instant_ms: int, wait_ms: int) -> None:
-        of_place = self._unsettled.setdefault(place, {})
-        if of_place.get(instant_ms) != wait_ms:
-            of_place[instant_ms] = wait_ms
-            heappush(self._due, (wait_ms, place, instant_ms))
-            tick_ms = max(1, self._rule.period_ms // _TICKS)
-            self._timers_ms.add(wait_ms + -wait_ms % tick_ms)
-
-    def _settle(self, place: str, instant_ms: int) -> None:
-        of_place = self._unsettled.get(place)
-        if of_place is not None:
-            of_place.pop(instant_ms, None)
-            if not of_place:
-                del self._unsettled[place]
-
     def _keep(self, store: KeyedStore, span_ms: int, kept: list[Kept]) -> None:
         name = str(span_ms)
         if name not in self._kept:
-            self._timers_ms.add(self._forgets_ms(span_ms))
+            self._agenda.wake_at(self._forgets_ms(span_ms))
         self._kept.value(store, name).extend(kept)
         self._kept.append(store, name, encode(kept))
 
@@ -297,10 +265,6 @@ class GridShard:
         self._kept.save(store)
         self._published.save(store)
 
-    def _take_timers(self, watermark_ms: int) -> list[int]:
-        timers, self._timers_ms = self._timers_ms, set()
-        return sorted(t for t in timers if t > watermark_ms)
-
     def _restore(self, store: KeyedStore) -> None:
         """Build what is in memory from what is kept; Flink restores the timers by itself."""
         watermark_ms = self._kept.watermark_ms(NO_WATERMARK)
@@ -313,4 +277,4 @@ class GridShard:
             return
         for instant_ms in self._rule.instants(self._open_from(watermark_ms), self._passed_ms(watermark_ms)):
             for place in self._places:
-                self._wait(place, instant_ms, watermark_ms)
+                self._agenda.wait(place, instant_ms, watermark_ms)
