@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ from jobs.pipeline.deployment_file import load_deployment
 from jobs.planning.capacity import memory_bytes, recovery_ms
 from jobs.planning.check import check
 from jobs.planning.checkpoints import INTERVALS_MS, cost
-from jobs.planning.constants import CHUNKS, SUBTASK_READINGS_PER_S
+from jobs.planning.constants import (
+    CHUNKS,
+    CPU_S_PER_MILLION,
+    ID_BYTES,
+    PANE_BYTES,
+    SUBTASK_READINGS_PER_S,
+    Constant,
+)
 from jobs.planning.disorder import DisorderSample
 from jobs.planning.inputs import Inputs, defaults_of
 from jobs.planning.plan import make_plan
@@ -36,16 +44,40 @@ def test_a_fleet_of_8000_trucks_with_322_mb_of_state() -> None:
     assert plan["incremental_cost"] == pytest.approx(0.2, rel=0.01)
 
 
-# docs/scaling.md, "State and checkpoints": ids, panes (a sensor has one by definition), bytes of a checkpoint.
-MEASURED = [(593_479, 0, 12.0e6), (593_479, 10_000, 19.9e6), (296_748, 10_000, 19.2e6), (593_479, 20_000, 27.8e6)]
-MEASURED += [(1_186_925, 40_000, 113.3e6)]
+SCALING = (DEMO.parents[2] / "docs" / "scaling.md").read_text()
 
 
-@pytest.mark.parametrize(("ids", "panes", "measured"), MEASURED)
-def test_predicted_state_brackets_what_bench_state_measured(ids: int, panes: int, measured: float) -> None:
+def measured_state() -> list[tuple[str, int, int, float]]:
+    """The table of `meridian bench state`: run, ids, panes with a key in them, bytes of a full checkpoint."""
+    rows = re.findall(r"\| ([^|]+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) MB \|", SCALING)
+    assert len(rows) == 5
+    found = []
+    for run, ids, windows, size in rows:
+        # A sensor has one 5-minute window; with the sliding ones it has four, of two panes.
+        panes = int(windows.replace(",", "")) // (2 if run.startswith("whole") else 1)
+        found.append((run, int(ids.replace(",", "")), panes, float(size) * 1e6))
+    return found
+
+
+@pytest.mark.parametrize(("run", "ids", "panes", "measured"), measured_state())
+def test_predicted_state_brackets_what_bench_state_measured(run: str, ids: int, panes: int, measured: float) -> None:
     least, average, most = (id_bytes(ids) + size for size in pane_bytes(panes, share_of_keys=1.0))
     assert least * 0.98 <= measured <= most * 1.02  # at 2 % the table's own rounding
     assert average / 1.65 <= measured <= average * 1.65
+
+
+@pytest.mark.parametrize(
+    ("constant", "words"),
+    [
+        (ID_BYTES, "| id | {:.0f} |"),
+        (PANE_BYTES, "takes {:.0f} bytes per sensor and metric"),
+        (SUBTASK_READINGS_PER_S, "| parallelism | 1 | {:,.0f} |"),
+        (CPU_S_PER_MILLION, "| CPU-s per million; plain loop | {:.1f};"),
+    ],
+)
+def test_what_was_measured_stands_in_the_page_that_is_named(constant: Constant, words: str) -> None:
+    assert "docs/scaling.md" in constant.source
+    assert words.format(constant.value) in SCALING
 
 
 def test_planned_memory_covers_the_backlog_of_36_million_readings() -> None:
