@@ -17,6 +17,7 @@ from udfs.decode import Decoder
 from udfs.envelope import ENVELOPE_HEADERS, read_headers, with_headers
 from udfs.event_time import check_event_time, check_header_time, normalise_event_time
 from udfs.frame import Letter
+from udfs.probe import CONTROL_CONTENT_TYPE, begin_account
 from udfs.reasons import Reason, Rejected
 from udfs.rules import Rules
 from udfs.schema_lookup import SchemaSource
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 MAX_KEY_BYTES = 1_024  # it becomes the key of what is published
-CONTROL_CONTENT_TYPE = "application/vnd.meridian.control+json"
 
 
 class Aligner:
@@ -66,6 +66,7 @@ class Aligner:
         self._locator = Locator(rules.position, CellAssigner(rules.cell).cell)
         self._known = KnownSeries(rules, topic, cache_bytes)
         self._shortcut = Shortcut(rules, self._decoder, self._known)
+        self._probes: dict[int, list[bytes]] = {}  # of the batch, by shard
 
     def align(self, records: Sequence[RawRecord]) -> list[tuple[int, bytes]]:
         """Do what `align_columns` does, with records."""
@@ -75,8 +76,10 @@ class Aligner:
         """Turn one batch into `(shard, encoded frame)` pairs, at most one per shard.
 
         Every record ends in exactly one frame, as a reading or as a dead letter, except control records, which the
-        audit accounts for by reading the raw topic itself. In a frame, both are in the order of the batch.
+        audit accounts for by reading the raw topic itself; those of them that are probes travel in frames too. In a
+        frame, each kind is in the order of the batch.
         """
+        self._probes = {}
         aligned = AlignedColumns(len(raw.value), self._rules.shards, self._rules.time.stale_after_ms)
         pending: list[Pending] = []
         refused: list[tuple[int, Rejected]] = []
@@ -99,7 +102,7 @@ class Aligner:
             except Exception as error:  # as above
                 aligned.drop(place)
                 refused.append((place, _unexpected(error)))
-        return encode_frames(raw, aligned, self._letters(raw, refused))
+        return encode_frames(raw, aligned, self._letters(raw, refused), self._probes)
 
     def _take_stages(self, place: int, record: RawRecord, aligned: AlignedColumns, pending: list[Pending]) -> None:
         """Take all stages but the last two, which are for a whole batch at once."""
@@ -107,6 +110,7 @@ class Aligner:
             raise Rejected(Reason.BROKEN_HEADER, f"the key has {len(record.key)} bytes, more than {MAX_KEY_BYTES}")
         headers = read_headers(*record.headers[: len(ENVELOPE_HEADERS)])
         if headers.content_type == CONTROL_CONTENT_TYPE:
+            self._note_probe(record)
             return
         fields = self._decoder.decode(record.value, headers.content_type)
         reading = self._validator.validate(fields, headers)
@@ -144,6 +148,11 @@ class Aligner:
         )
         if not site.is_located:
             pending.append(Pending(place, key, series, site))
+
+    def _note_probe(self, record: RawRecord) -> None:
+        start = begin_account(record.value, self._topic, record.partition, record.offset, record.append_time_ms)
+        if start is not None:
+            self._probes.setdefault(record.partition % self._rules.shards, []).append(start)
 
     def _letters(self, raw: RawColumns, refused: list[tuple[int, Rejected]]) -> dict[int, list[Letter]]:
         letters: dict[int, list[Letter]] = {}

@@ -136,14 +136,14 @@ class AlignedColumns:
 
 
 def encode_frames(
-    raw: RawColumns, aligned: AlignedColumns, letters: Mapping[int, list[Letter]]
+    raw: RawColumns, aligned: AlignedColumns, letters: Mapping[int, list[Letter]], probes: Mapping[int, list[bytes]]
 ) -> list[tuple[int, bytes]]:
-    """Pack a batch into frames, one for each shard that has a reading or a letter.
+    """Pack a batch into frames, one for each shard that has a reading, a letter or a probe.
 
     Parameters
     ----------
-    letters
-        Dead letters by shard.
+    letters, probes
+        Dead letters and probes (`udfs.probe`) by shard.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def encode_frames(
     frames = []
     begin = 0
     for shard, end in enumerate(ends):
-        if begin < end or shard in letters:
+        if begin < end or shard in letters or shard in probes:
             mine = places[begin:end]
             event_time_ms, value, id_digest, content_digest, partition, offset, append_time_ms = (
                 column[8 * begin : 8 * end] for column in columns
@@ -189,6 +189,7 @@ def encode_frames(
                 _pick(aligned.head, mine),
                 letters.get(shard, []),
                 fractions[8 * begin : 8 * end],
+                probes.get(shard, []),
             )
             frames.append((shard, pack(frame)))
         begin = end

@@ -75,6 +75,7 @@ class Frame(msgspec.Struct, array_like=True, gc=False):
     aligned: Sequence[bytes]
     invalid: list[Letter]
     fraction: bytes = b""  # float64; none where all are 1, and in frames of versions that knew no sampling
+    probes: list[bytes] = []  # starts of their accounting records, see `udfs.probe`
 
 
 class Readings:
@@ -90,6 +91,7 @@ class Readings:
         "id_digest",
         "offset",
         "partition",
+        "probes",
         "raw",
         "station",
         "stations",
@@ -110,6 +112,7 @@ class Readings:
         self.raw = frame.raw
         self.aligned = frame.aligned
         self.fraction = array("d", frame.fraction) if frame.fraction else None
+        self.probes = frame.probes  # no readings: they only travel with them
 
     def __len__(self) -> int:
         return len(self.event_id)

@@ -19,6 +19,7 @@ from udfs.dead_letter import Source, dead_letter
 from udfs.deduplicate import Deduplicated, Duplicate
 from udfs.frame import Letter, Readings, Row
 from udfs.pane import Window
+from udfs.probe import ACCOUNTING_KEY, end_account
 from udfs.reasons import Reason
 from udfs.rules import Delivery, LimitRule, Rules, StreamRule
 from udfs.sampling import estimate
@@ -76,6 +77,10 @@ class Outputs:
     def invalid(self, letters: Iterable[Letter]) -> None:
         for _, key, letter in letters:
             self._add(Kind.INVALID.value, key, letter)
+
+    def probes(self, starts: Iterable[bytes]) -> None:
+        for start in starts:
+            self._add(Kind.ACCOUNTING.value, ACCOUNTING_KEY, end_account(start))
 
     def deduplicated(self, readings: Readings, fate: Deduplicated) -> None:
         """The aligned records of a frame, its duplicates and its id conflicts."""

@@ -115,7 +115,7 @@ def classify(intake: Intake, ranges: dict[int, tuple[int, int]], problems: Probl
         len(stray),
         lambda i: f"{slots.name(int(stray[i]))}: {classes_at(int(stray[i]))}, but no reading is there",
     )
-    wrong = len(stray)
+    wrong = len(stray) + _check_probes(intake, slots, exists, control, problems)
     wrong += _check_duplicates(intake, slots, aligned_slot, by_class[ALIGNED], problems)
     wrong += _check_digests(intake, slots, digest, exists, problems)
     doubled = int((total[twice] - 1).sum()) + _count_ids_twice(intake, slots, aligned_slot, problems)
@@ -141,6 +141,16 @@ def classify(intake: Intake, ranges: dict[int, tuple[int, int]], problems: Probl
         wrong=wrong,
         notes={"repeats": repeats, "rereads": rereads},
     )
+
+
+def _check_probes(
+    intake: Intake, slots: Slots, exists: NDArray[np.bool_], control: NDArray[np.bool_], problems: Problems
+) -> int:
+    """A probe's account must name a control record, once; probes need none, since they are no readings."""
+    times = _count(slots.of_columns(intake.probes), slots.size)
+    wrong = np.flatnonzero((times > 1) | ((times > 0) & exists & ~control))
+    problems.add("wrong", len(wrong), lambda i: f"{slots.name(int(wrong[i]))}: ×{times[wrong[i]]} accounted as a probe")
+    return len(wrong)
 
 
 def unclassified(intake: Intake, ranges: dict[int, tuple[int, int]]) -> int:

@@ -93,6 +93,7 @@ class Intake:
         self.aligned_ids = bytearray()
         self.duplicates = Columns(partition="i", offset="q", first_partition="i", first_offset="q", identity="Q")
         self.shed = Columns(partition="i", offset="q")
+        self.probes = Columns(partition="i", offset="q")
         self.invalid = Columns(partition="i", offset="q", reason="h", digest="Q")
         self.late = Columns(
             partition="i", offset="q", definition="h", digest="Q", missed="i", event_ms="q", gap_ms="q"
@@ -172,6 +173,8 @@ class Intake:
             _append(self.duplicates, record.partition, record.offset, *first, identity)
         elif record.kind == "shed":
             _append(self.shed, record.partition, record.offset)
+        elif record.kind == "control":
+            _append(self.probes, record.partition, record.offset)
         elif record.kind == "partly_late":
             definition = self.definitions.code(f"{record.stream}/{record.definition}")
             for start_ms in record.missed_windows:

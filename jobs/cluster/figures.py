@@ -10,9 +10,8 @@ from typing import NamedTuple
 from jobs.cluster.rest import FlinkRest
 from jobs.pipeline.operators import DEDUPLICATE, WINDOW_BY_PLACE
 from udfs import metric_names
-from udfs.reasons import Reason
 
-_NAMES = (*metric_names.COUNTERS, *(f"reason.{r.value}" for r in Reason if r is not Reason.LATE))
+_ASKED_AT_ONCE = 40  # names, which become one address
 
 
 class Figures(NamedTuple):
@@ -42,16 +41,20 @@ def read_figures(rest: FlinkRest, job_id: str) -> Figures:
         if vertex is None:
             continue
         path = f"/jobs/{job_id}/vertices/{vertex}/subtasks/metrics"
-        # A Python counter exists from its first increment on, and asking for one that does not gives nothing at all.
-        known = {metric["id"] for metric in rest.get(path)}
-        wanted = [f"{operator}.{name}" for name in _NAMES if f"{operator}.{name}" in known]
-        if not wanted:
-            continue
-        for metric in rest.get(f"{path}?get={','.join(wanted)}&agg=sum"):
-            name = metric["id"].removeprefix(f"{operator}.")
-            target = reasons if name.startswith("reason.") else counts
-            name = name.removeprefix("reason.")
-            target[name] = target.get(name, 0) + int(metric["sum"])
+        known = [metric["id"] for metric in rest.get(path)]
+        # Labels stand in front of the name, as pairs: `deduplicate.stage.decode.reason.tombstone.invalid`.
+        wanted = [
+            name
+            for name in known
+            if name.startswith(f"{operator}.") and name.rpartition(".")[2] in metric_names.COUNTERS
+        ]
+        for begin in range(0, len(wanted), _ASKED_AT_ONCE):
+            for metric in rest.get(f"{path}?get={','.join(wanted[begin : begin + _ASKED_AT_ONCE])}&agg=sum"):
+                *labels, name = metric["id"].split(".")
+                count = int(metric["sum"])
+                counts[name] = counts.get(name, 0) + count
+                if name == metric_names.INVALID:
+                    reasons[labels[-1]] = reasons.get(labels[-1], 0) + count
     return Figures(
         aligned=counts.get(metric_names.ALIGNED, 0),
         duplicates=counts.get(metric_names.DUPLICATES, 0),

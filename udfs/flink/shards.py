@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapState, MapStateDescriptor
 
 from udfs.align import shard_of
-from udfs.deduplicate import Deduplicated, Deduplicator
+from udfs.deduplicate import Deduplicator
+from udfs.flink.counters import ReadingCounters, Registry, WindowCounters
 from udfs.flink.worker import tune_worker
-from udfs.frame import Letter, Readings, Station, decode_frame, encode_part
-from udfs.metric_names import ALIGNED, COUNTERS, DUPLICATES, INVALID, LATE, REVISIONS, STALE, WINDOW_RESULTS
+from udfs.frame import Readings, Station, decode_frame, encode_part
 from udfs.outputs import Outputs
-from udfs.reasons import Reason
 from udfs.rules import Rules, WindowKey
 from udfs.window import PLACE_OF, Windowed, Windows
 
@@ -61,6 +59,8 @@ class ShardStore:
 class _ShardFunction(KeyedProcessFunction):
     """What both operators share: state, counters, publishing."""
 
+    _window_keys: tuple[WindowKey, ...]
+
     def __init__(self, rules: Rules, topic: str) -> None:
         self._rules = rules
         self._topic = topic
@@ -71,18 +71,12 @@ class _ShardFunction(KeyedProcessFunction):
         self._store = ShardStore(runtime_context.get_map_state(descriptor))
         self._outputs = Outputs(self._rules, self._topic)
         self._windows: dict[int, Windows] = {}
-        metrics = runtime_context.get_metrics_group()
-        self._counters = {name: metrics.counter(name) for name in COUNTERS}
-        by_reason = metrics.add_group("reason")
-        self._invalid_by_reason = {
-            reason.value: by_reason.counter(reason.value) for reason in Reason if reason is not Reason.LATE
-        }
+        self._registry = Registry(runtime_context.get_metrics_group())
+        self._window_counters = WindowCounters(self._registry, self._rules, self._window_keys)
 
     def _publish_windowed(self, windowed: Windowed, ctx: Any, readings: Readings | None = None) -> None:
         self._outputs.windowed(windowed, readings)
-        self._counters[WINDOW_RESULTS].inc(len(windowed.firings))
-        self._counters[REVISIONS].inc(sum(f.timing == "late" for f in windowed.firings))
-        self._counters[LATE].inc(len(windowed.late))
+        self._window_counters.count(windowed, readings)
         self._register(windowed.timers_ms, ctx)
 
     def _register(self, timers_ms: list[int], ctx: Any) -> None:
@@ -97,8 +91,11 @@ class _ShardFunction(KeyedProcessFunction):
 class DeduplicateAndWindow(_ShardFunction):
     """Keyed by the sensor's shard: every reading passes here once and in the order of its partition."""
 
+    _window_keys = ("sensor",)
+
     def open(self, runtime_context: RuntimeContext) -> None:
         super().open(runtime_context)
+        self._reading_counters = ReadingCounters(self._registry, self._rules)
         self._deduplicators: dict[int, Deduplicator] = {}
         self._place_streams = {
             s.name: tuple({w.key for w in s.windows} & {"cell", "region"}) for s in self._rules.streams
@@ -107,6 +104,7 @@ class DeduplicateAndWindow(_ShardFunction):
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         shard, data = value
+        self._registry.show()
         readings, invalid = decode_frame(data)
         watermark_ms = ctx.timer_service().current_watermark()
         outputs = self._outputs
@@ -114,7 +112,9 @@ class DeduplicateAndWindow(_ShardFunction):
         deduplicator, windows = self._of(shard)
         fate = deduplicator.deduplicate(self._store, readings, watermark_ms)
         outputs.deduplicated(readings, fate)
-        self._count(readings, invalid, fate)
+        if readings.probes:
+            outputs.probes(readings.probes)
+        self._reading_counters.count(readings, invalid, fate)
         self._register(fate.purge_at_ms, ctx)
         self._publish_windowed(windows.add(self._store, readings, fate.unique, watermark_ms), ctx, readings)
         yield from self._place_frames(readings, fate.unique)
@@ -130,20 +130,9 @@ class DeduplicateAndWindow(_ShardFunction):
     def _of(self, shard: int) -> tuple[Deduplicator, Windows]:
         windows = self._windows.get(shard)
         if windows is None:
-            windows = self._windows[shard] = Windows(self._rules.streams, ("sensor",), self._store)
+            windows = self._windows[shard] = Windows(self._rules.streams, self._window_keys, self._store)
             self._deduplicators[shard] = Deduplicator(self._rules.dedup, self._store)
         return self._deduplicators[shard], windows
-
-    def _count(self, readings: Readings, invalid: list[Letter], fate: Deduplicated) -> None:
-        age_ms = np.subtract(readings.append_time_ms, readings.event_time_ms)
-        self._counters[STALE].inc(int((age_ms > self._rules.time.stale_after_ms)[fate.unique].sum()))
-        for reason, _, _ in invalid:
-            self._invalid_by_reason[reason].inc()
-        if fate.conflicts:
-            self._invalid_by_reason[Reason.ID_CONFLICT.value].inc(len(fate.conflicts))
-        self._counters[ALIGNED].inc(len(fate.unique))
-        self._counters[DUPLICATES].inc(len(fate.duplicates))
-        self._counters[INVALID].inc(len(invalid) + len(fate.conflicts))
 
     def _place_frames(self, readings: Readings, rows: list[int]) -> Iterator[Any]:
         """Regroup readings by the shard of their place; a frame for cells and one for regions never mix."""
@@ -167,8 +156,11 @@ class DeduplicateAndWindow(_ShardFunction):
 class WindowByPlace(_ShardFunction):
     """Keyed by the shard of a cell (even) or a region (odd): windows that readings of many sensors share."""
 
+    _window_keys = ("cell", "region")
+
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         shard, data = value
+        self._registry.show()
         windows = self._of(shard)
         watermark_ms = ctx.timer_service().current_watermark()
         readings, _ = decode_frame(data)

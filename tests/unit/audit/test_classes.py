@@ -11,6 +11,7 @@ from jobs.replay.dead_letters import RawRecord, decode_letter, raw_record
 from tests.support.audited import Records, audit, change, figures, find, of_class
 from tests.support.generated import NOW_MS, PARTITIONS, RULES, GeneratedRun, process
 from tests.support.reference_job import RawMessage
+from udfs.probe import CONTROL_CONTENT_TYPE
 from udfs.rules import Rules
 
 
@@ -200,3 +201,16 @@ def test_a_replayed_dead_letter_is_a_reading_of_its_own(run: GeneratedRun) -> No
 def _with_delivery(delivery: str) -> Rules:
     streams = tuple(replace(s, delivery=delivery) if s.name == "air" else s for s in RULES.streams)  # type: ignore[arg-type]
     return replace(RULES, streams=streams)
+
+
+def test_a_probe_s_account_must_name_a_control_record(run: GeneratedRun, records: Records) -> None:
+    control = next(
+        m for m in run.messages if dict(m.headers or ()).get("content-type") == CONTROL_CONTENT_TYPE.encode()
+    )
+    account = {"class": "control", "control": "probe", "probe": "p", "partition": control.partition}
+    records["accounting"].append((b"probe", orjson.dumps({**account, "offset": control.offset})))
+    assert audit(run, records).ok
+    reading = orjson.loads(records["aligned"][7][1])
+    account.update(partition=reading["partition"], offset=reading["offset"])
+    records["accounting"].append((b"probe", orjson.dumps(account)))
+    assert figures(audit(run, records)) == (0, 0, 1)

@@ -1,0 +1,55 @@
+"""A probe passes the job beside the readings and enters nothing of theirs."""
+
+from __future__ import annotations
+
+import orjson
+
+from tests.support.generated import RULES
+from udfs.align import ENVELOPE_HEADERS, Aligner, RawRecord
+from udfs.frame import decode_frame
+from udfs.outputs import Outputs
+from udfs.probe import probe_record
+from udfs.rules import Rules
+
+
+def _record(value: bytes, headers: list[tuple[str, bytes]], offset: int = 7) -> RawRecord:
+    sent = dict(headers)
+    return RawRecord(value, None, 3, offset, 1_700_000_000_250, tuple(sent.get(name) for name in ENVELOPE_HEADERS))
+
+
+def _aligned(records: list[RawRecord], rules: Rules = RULES) -> list[tuple[int, bytes]]:
+    return Aligner(rules, "raw").align(records)
+
+
+def test_a_probe_leaves_as_one_accounting_record_and_no_reading() -> None:
+    value, headers = probe_record("p-1", 1_700_000_000_000)
+    [(shard, frame)] = _aligned([_record(value, headers)])
+    readings, invalid = decode_frame(frame)
+    assert (shard, len(readings), invalid) == (3 % RULES.shards, 0, [])
+    outputs = Outputs(RULES, "raw")
+    outputs.probes(readings.probes)
+    [(sink, _, [published])] = outputs.take()
+    record = orjson.loads(published)
+    assert sink == "accounting"
+    assert (record["class"], record["control"], record["probe"]) == ("control", "probe", "p-1")
+    assert (record["partition"], record["offset"]) == (3, 7)
+    assert (record["sent_at_ms"], record["append_time_ms"]) == (1_700_000_000_000, 1_700_000_000_250)
+    assert record["append_time_ms"] < record["aligned_at_ms"] <= record["deduplicated_at_ms"]
+
+
+def test_probes_of_one_batch_are_not_those_of_the_next() -> None:
+    aligner = Aligner(RULES, "raw")
+    value, headers = probe_record("p-1", 1_700_000_000_000)
+    assert len(aligner.align([_record(value, headers)])) == 1
+    _, marker = probe_record("p-1", 0)
+    assert aligner.align([_record(b'{"control":"end-marker"}', marker)]) == []
+
+
+def test_what_is_no_well_formed_probe_passes_silently_like_any_control_record() -> None:
+    _, headers = probe_record("p-1", 0)
+    for value in (b"", b"[]", b"{", b'{"control":"probe","probe":1,"sent_at_ms":2}', b'"' + b"x" * 2_000 + b'"'):
+        assert _aligned([_record(value, headers)]) == []
+
+
+def test_a_probe_moves_no_watermark() -> None:
+    assert dict(probe_record("p-1", 1_700_000_000_000)[1])["event_timestamp"] == b"0"
