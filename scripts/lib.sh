@@ -108,28 +108,45 @@ bootstrap() {
     exec 9>&-
 }
 
-# Mosquitto for `meridian up --mqtt`. The Debian package is unpacked into .meridian and not installed: that needs no root,
-# starts no service and leaves the system as it is.
-bootstrap_mosquitto() {
-    local target="$ROOT/.meridian/mosquitto" work
-    [[ -x "$target/mosquitto" ]] && return
-    PATH="$PATH:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin" command -v "${MERIDIAN_MOSQUITTO:-mosquitto}" >/dev/null && return
+# Unpacks Debian packages into a folder, without installing them: that needs no root, starts no service and leaves the
+# system as it is. The first package names what is missing to the user; with `deps`, what it depends on comes too.
+unpack_debian() {
+    local package="$1" target="$2" what="$3" work
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null \
-        || die "Mosquitto not found" "install it by your system's package manager, or set MERIDIAN_MOSQUITTO to its path"
-    say "fetching the Debian package of Mosquitto …"
+        || die "$package not found" "install it by your system's package manager"
+    say "fetching the Debian package of $package …"
     work="$(mktemp -d)"
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$target"
     local apt=(timeout 180 apt-get -q -o Debug::NoLocking=1 -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache"
         -o "APT::Sandbox::User=$(id -un)")
-    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends --download-only mosquitto; } \
-        >"$work/log" 2>&1 || { tail -3 "$work/log" >&2; rm -rf "$work"; die "apt-get could not fetch mosquitto" \
-        "install it as root: apt-get install mosquitto"; }
-    local package
-    for package in "$work"/cache/archives/*.deb; do dpkg-deb -x "$package" "$target"; done
+    local get=(install -y --no-install-recommends --download-only "$package")
+    [[ "$what" == deps ]] || get=(download "$package")
+    { "${apt[@]}" update && (cd "$work/cache/archives" && "${apt[@]}" "${get[@]}"); } >"$work/log" 2>&1 \
+        || { tail -3 "$work/log" >&2; rm -rf "$work"; die "apt-get could not fetch $package" \
+        "install it as root: apt-get install $package"; }
+    local file
+    for file in "$work"/cache/archives/*.deb; do dpkg-deb -x "$file" "$target"; done
     rm -rf "$work"
+}
+
+# Mosquitto for `meridian up --mqtt`.
+bootstrap_mosquitto() {
+    local target="$ROOT/.meridian/mosquitto"
+    [[ -x "$target/mosquitto" ]] && return
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin" command -v "${MERIDIAN_MOSQUITTO:-mosquitto}" >/dev/null && return
+    unpack_debian mosquitto "$target" deps
     local libraries=("$target"/usr/lib/*-linux-*/)
     printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
         "${libraries[0]}" "$target/usr/sbin/mosquitto" >"$target/mosquitto"
     chmod +x "$target/mosquitto"
     "$target/mosquitto" -h >/dev/null 2>&1 || [[ $? -eq 3 || $? -eq 1 ]] || die "the unpacked Mosquitto does not run"
+}
+
+# Prometheus and promtool for `meridian up --observe`: Go programs that need nothing but libc.
+bootstrap_prometheus() {
+    local target="$ROOT/.meridian/prometheus"
+    [[ -x "$target/usr/bin/prometheus" ]] && return
+    command -v "${MERIDIAN_PROMETHEUS:-prometheus}" >/dev/null && return
+    unpack_debian prometheus "$target" alone
+    "$target/usr/bin/prometheus" --version >/dev/null 2>&1 || die "the unpacked Prometheus does not run"
 }

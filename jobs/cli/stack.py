@@ -40,6 +40,7 @@ class Endpoints:
     slots: int
     profile: str | None = None
     mqtt_port: int | None = None
+    observe_url: str | None = None
 
 
 def load_endpoints(stack_dir: Path | str | None = None) -> Endpoints:
@@ -66,6 +67,7 @@ def load_endpoints(stack_dir: Path | str | None = None) -> Endpoints:
         slots=chosen.slots,
         profile=chosen.profile,
         mqtt_port=chosen.mqtt_port,
+        observe_url=f"http://{HOST}:{chosen.observe_port}" if chosen.observe_port else None,
     )
 
 
@@ -124,7 +126,7 @@ _port = click.IntRange(1024, 65535)
 
 
 @click.command(
-    epilog="\b\nExamples:\n  meridian up\n  meridian up --taskmanagers 1 --slots 4\n  meridian up --mqtt\n"
+    epilog="\b\nExamples:\n  meridian up\n  meridian up --taskmanagers 1 --slots 4\n  meridian up --mqtt --observe\n"
     "  meridian up --kafka-port 19092 --rest-port 18081 --dir /tmp/second-stack"
 )
 @click.option("--taskmanagers", type=click.IntRange(1, 16), help="TaskManager processes.  [default: 2]")
@@ -135,6 +137,10 @@ _port = click.IntRange(1024, 65535)
 @click.option(
     "--mqtt-port", "--mqtt", is_flag=False, flag_value=1883, type=_port,
     help="Also run Mosquitto, on port 1883 or the one given.  [default: no]",
+)  # fmt: skip
+@click.option(
+    "--observe-port", "--observe", is_flag=False, flag_value=9090, type=_port,
+    help="Also run Prometheus with the project's rules, on port 9090 or the one given.  [default: no]",
 )  # fmt: skip
 @click.option("--timeout", "timeout_s", type=click.IntRange(5), default=180, show_default=True, help="Seconds to wait.")
 @_dir_option
@@ -164,6 +170,8 @@ def up(stack_dir: str | None, timeout_s: int, **chosen: int | str | None) -> Non
         info(f"  profile  {running.profile}")
     if running.mqtt_port:
         info(f"  MQTT     mqtt://{HOST}:{running.mqtt_port}")
+    if running.observe_port:
+        info(f"  observe  http://{HOST}:{running.observe_port}  (Prometheus: alerts, rules, queries)")
     info(f"  metrics  {running.metrics_url}")
     info(f"  files    {layout.root}")
 
@@ -200,6 +208,7 @@ def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Superviso
     from jobs.cli.local.java import find_java
     from jobs.cli.local.mosquitto import find_mosquitto
     from jobs.cli.local.ports import first_free, require_free
+    from jobs.cli.local.prometheus import find_prometheus
     from jobs.cli.local.render import write_flink, write_kafka
 
     if supervisor.is_running():  # without a readable stack.json: of another version
@@ -215,6 +224,10 @@ def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Superviso
         find_mosquitto()
         require_free(mqtt_port, "Mosquitto", "--mqtt-port")
         taken.add(mqtt_port)
+    if observe_port := wanted.get("observe_port"):
+        find_prometheus()
+        require_free(observe_port, "Prometheus", "--observe-port")
+        taken.add(observe_port)
     others: dict[str, Any] = {}
     # Two stacks that start at the same moment find the same ports free, so they begin to count at different ones.
     shift = (wanted["kafka_port"] - DEFAULTS["kafka_port"]) % 1000

@@ -8,11 +8,33 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cli.console import CliError
+from jobs.cli.local.ports import first_free
+from jobs.cli.local.prometheus import find_prometheus
+from jobs.cli.stack import load_endpoints
 from tests.integration.sql_run import sql_run as sql_run  # a fixture that two modules share
 from tests.integration.support import Stack, meridian
+from tests.support.prometheus import Prometheus
 
 KAFKA_PORT = int(os.environ.get("MERIDIAN_TEST_KAFKA_PORT", "29092"))
 REST_PORT = int(os.environ.get("MERIDIAN_TEST_REST_PORT", "28081"))
+
+
+def observe_options() -> list[str]:
+    """With Prometheus where there is one; its own tests are skipped elsewhere."""
+    try:
+        find_prometheus()
+    except CliError:
+        return []
+    return ["--observe-port", str(first_free(KAFKA_PORT + 2, {REST_PORT}))]
+
+
+@pytest.fixture(scope="session")
+def prometheus(stack: Stack) -> Prometheus:
+    url = load_endpoints(stack.folder).observe_url
+    if url is None:
+        pytest.skip("no Prometheus here: `scripts/bootstrap --observe` gets it")
+    return Prometheus(url)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +45,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     os.environ["MERIDIAN_KAFKA"] = f"127.0.0.1:{KAFKA_PORT}"
     try:
         # Two slots each: after a kill the job fits on the TaskManager that is left.
-        meridian("up", "--kafka-port", str(KAFKA_PORT), "--rest-port", str(REST_PORT), "--taskmanagers", "2")
+        ports = ["--kafka-port", str(KAFKA_PORT), "--rest-port", str(REST_PORT), *observe_options()]
+        meridian("up", *ports, "--taskmanagers", "2")
         yield Stack(folder, f"127.0.0.1:{KAFKA_PORT}", f"http://127.0.0.1:{REST_PORT}")
     finally:
         meridian("down", "--wipe", check=False)

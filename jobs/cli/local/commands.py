@@ -21,6 +21,7 @@ from jobs.cli.jars import jar_paths
 from jobs.cli.local.java import Java
 from jobs.cli.local.layout import MEMBER_VARIABLE, StackLayout
 from jobs.cli.local.mosquitto import mosquitto_command
+from jobs.cli.local.prometheus import prometheus_command
 from jobs.cli.local.render import StackInfo, worker_python
 from jobs.cli.project import PROJECT_ROOT, flink_home
 
@@ -29,7 +30,7 @@ _KEPT_VARIABLES: Final = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FI
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BROKER, JOBMANAGER, METRICS, TASKMANAGER = "broker", "jobmanager", "metrics", "taskmanager"
-MOSQUITTO = "mosquitto"
+MOSQUITTO, PROMETHEUS, EXPORTER = "mosquitto", "prometheus", "exporter"
 
 
 def member_env(layout: StackLayout, java: Java) -> dict[str, str]:
@@ -45,6 +46,7 @@ def member_env(layout: StackLayout, java: Java) -> dict[str, str]:
         "JAVA_HOME": str(java.home),
         "PYTHONUNBUFFERED": "1",
         MEMBER_VARIABLE: str(layout.root),
+        "MERIDIAN_STACK_DIR": str(layout.root),
         **flink_folders(layout),
     }
 
@@ -161,6 +163,10 @@ def stack_commands(info: StackInfo, layout: StackLayout, java: Java, server_prop
     }
     if info.mqtt_port:
         commands[MOSQUITTO] = mosquitto_command(info.mqtt_port, layout.mosquitto)
+    if info.observe_port:
+        commands[PROMETHEUS] = prometheus_command(info.observe_port, info.metrics_port, layout.observe)
+        exporter = (str(worker_python(layout)), "-m", "jobs.cli.main", "exporter", "--kafka", info.bootstrap_servers)
+        commands[EXPORTER] = [*exporter, "--metrics-port", "0"]
     for number in range(1, info.taskmanagers + 1):
         name = f"{TASKMANAGER}-{number}"
         # A stable id: a restarted TaskManager replaces its predecessor at once, without waiting for heartbeats.

@@ -54,6 +54,10 @@ class StackLayout:
         return self.root / "mosquitto"
 
     @property
+    def observe(self) -> Path:
+        return self.root / "observe"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
@@ -137,6 +141,7 @@ class StackLayout:
         for folder in (
             self.kafka,
             self.mosquitto,
+            self.observe,
             self.checkpoints,
             self.savepoints,
             self.logs,

@@ -36,6 +36,7 @@ class StackInfo:
     started_at: str
     profile: str | None = None
     mqtt_port: int | None = None
+    observe_port: int | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -97,6 +98,7 @@ def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) 
         "metrics.reporter.push.interval": "5 s",
         "metrics.reporter.push.randomJobNameSuffix": False,
         "metrics.reporter.push.deleteOnShutdown": True,
+        "metrics.reporter.push.filterLabelValueCharacters": False,
     }
     return config
 

@@ -1,0 +1,47 @@
+"""A page of metrics on the loopback interface, and the file by which the local stack's Prometheus finds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
+
+HOST = "127.0.0.1"
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def metrics_page(registry: CollectorRegistry, port: int, targets: Path | None) -> Iterator[int]:
+    """Serve `/metrics` while the block runs; gives the port.
+
+    Parameters
+    ----------
+    port
+        0: any free one.
+    targets
+        Folder that Prometheus reads its targets from (`file_sd_configs`); one that does not exist is passed over.
+
+    Raises
+    ------
+    OSError: the port is taken.
+    """
+    server, thread = start_http_server(port, HOST, registry)
+    address = f"{HOST}:{server.server_port}"
+    file = targets / f"{os.getpid()}-{server.server_port}.json" if targets is not None and targets.is_dir() else None
+    if file is not None:
+        partial = file.with_suffix(".part")
+        partial.write_bytes(orjson.dumps([{"targets": [address]}]))
+        partial.rename(file)
+    try:
+        yield server.server_port
+    finally:
+        if file is not None:
+            file.unlink(missing_ok=True)
+        server.shutdown()
+        server.server_close()
+        thread.join()

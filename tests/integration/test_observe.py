@@ -1,0 +1,106 @@
+"""A real Prometheus over a real run: it keeps what docs/metrics.md lists, and answers every panel and alert."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from jobs.cli.local.prometheus import OBSERVE
+from jobs.observe.dashboard import panels, queries
+from tests.integration.support import (
+    ROOT,
+    Stack,
+    audit,
+    committed,
+    meridian,
+    running_job,
+    wait_for,
+    wait_until_running,
+    write_deployment,
+)
+from tests.support.prometheus import Prometheus
+
+LISTED = set(re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+NAMES = {name for cell in LISTED for name in re.findall(r"`([a-zA-Z_:]+)`", cell)}
+DASHBOARD = yaml.safe_load((OBSERVE / "dashboards" / "meridian.yaml").read_text())
+
+
+class Run(NamedTuple):
+    prometheus: Prometheus
+    deployment: Path
+    probe: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def run(stack: Stack, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A short job with probes, seen by Prometheus from the start."""
+    deployment = write_deployment(tmp_path_factory.mktemp("observe") / "observed.yaml", "observed")
+    with running_job(deployment) as job_id:
+        wait_until_running(stack, job_id)
+        probe = subprocess.Popen(
+            [sys.executable, "-m", "jobs.cli.main", "probe", "--config", deployment, "--every", "2s"],
+            cwd=ROOT,
+        )  # fmt: skip
+        try:
+            meridian("generate", "--config", deployment, "--readings", "40000", "--rate", "2000", timeout_s=120)
+            yield Run(prometheus, deployment, probe)
+        finally:
+            probe.send_signal(signal.SIGTERM)
+            probe.wait(30)
+
+
+def test_what_is_listed_is_there_and_nothing_else_of_ours(run: Run) -> None:
+    prometheus = run.prometheus
+    wait_for(lambda: prometheus.names() >= NAMES, 90, "every listed metric has been scraped")
+    ours = {name for name in prometheus.names() if name.startswith(("meridian_", "flink_"))}
+    assert ours == NAMES
+
+
+def test_the_rules_are_loaded_and_evaluate(run: Run) -> None:
+    prometheus = run.prometheus
+    rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert {rule["health"] for rule in rules} == {"ok"}
+    recorded = {rule["name"] for rule in rules if rule["type"] == "recording"}
+    assert sum(rule["type"] == "alerting" for rule in rules) >= 10
+    wait_for(lambda: recorded <= prometheus.names(), 60, "every recording rule has given something")
+
+
+@pytest.mark.parametrize("panel", panels(DASHBOARD), ids=lambda panel: str(panel["title"]))
+def test_every_panel_shows_something(run: Run, panel: dict[str, Any]) -> None:
+    prometheus = run.prometheus
+    for expr, _ in queries(panel):
+        query = expr.replace("$job", "meridian-observed").replace(" > 0", "")
+        wait_for(lambda query=query: prometheus.numbers(query), 60, f"an answer to {query}")
+
+
+def test_quantiles_come_from_many_buckets(run: Run) -> None:
+    prometheus = run.prometheus
+    low, high = (
+        prometheus.numbers(f"histogram_quantile({q}, sum by (le) (meridian_event_lag_seconds_bucket))")[0]
+        for q in (0.1, 0.999)
+    )
+    assert 0 < low < high
+
+
+def test_probes_are_control_and_enter_no_result(run: Run, stack: Stack) -> None:
+    prometheus, deployment, probe = run
+    wait_for(lambda: prometheus.numbers('meridian_probe_stage_seconds_count{stage="total"} > 0'), 60, "a probe came")
+    stages = "bridge|align|deduplicate|commit"
+    total = prometheus.numbers('sum(meridian_probe_stage_seconds_sum{stage="total"})')
+    parts = prometheus.numbers(f'sum(meridian_probe_stage_seconds_sum{{stage=~"{stages}"}})')
+    assert parts[0] == pytest.approx(total[0], rel=0.05)
+    probe.send_signal(signal.SIGTERM)
+    assert probe.wait(30) == 0
+    verdict = audit(deployment)
+    accounts = [r for r in committed(stack, "observed.accounting") if r["class"] == "control"]
+    assert accounts and len({r["probe"] for r in accounts}) == len(accounts)
+    # Two end markers a partition come from the generator, at least one from the audit.
+    assert verdict["control"] >= len(accounts) + 4
