@@ -2,7 +2,8 @@
 
 The bare producer sends ready-made records (the bytes and headers that the endpoint makes of the same readings) with the
 same settings, in one process, and waits for every acknowledgement. The endpoint takes NDJSON by several connections,
-and each request ends with Kafka's acknowledgement of all its readings. Both run in turn, on the same broker and topic.
+and each request ends with Kafka's acknowledgement of all its readings; it runs as one process and as two. All run in
+turn, on the same broker and topic. The client's own work is in no column but in the time, since it shares the machine.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from confluent_kafka import KafkaError
 
 from benchmarks.bridge_row import bridge_row
 from benchmarks.broker_io import create_topics, delete_topics, end_offsets, make_consumer
-from benchmarks.measure import cpu_seconds, rss_mb
+from benchmarks.measure import cpu_seconds, descendants, rss_mb
 from jobs.bridge.envelope import Enveloper, Message
 from jobs.bridge.feed import Payload, make_adapter
 from jobs.bridge.producer import BridgeProducer
@@ -37,10 +38,10 @@ from jobs.bridge.spatial_key import KeyRule
 from jobs.pipeline.config import Kafka
 
 TOPIC = "bench.push.raw"
-BARE, PUSH = "bare producer", "push endpoint"
+BARE, PUSH, PUSH_TWICE = "bare producer", "push endpoint", "push endpoint, 2 processes"
 _BATCH = 5_000
 _DISTINCT = 50_000  # records that the bare producer sends again and again: all of them would take gigabytes
-_CONNECTIONS = 4
+_CONNECTIONS = 8  # so that each of the processes has some
 _PARTITIONS = 4
 _POLL_EVERY = 500
 _ROOT = Path(__file__).resolve().parents[1]
@@ -49,9 +50,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 def measure(
     records: int, rounds: int, bootstrap: str, say: Callable[[str], object], gzipped: bool = False
 ) -> list[dict[str, Any]]:
-    """Measure both in turn; one object a run.
+    """Measure all in turn; one object a run.
 
-    CPU seconds and memory are those of the sending process. A run is correct when its records are in the topic.
+    CPU seconds and memory are those of the sending processes. A run is correct when its records are in the topic.
 
     Raises
     ------
@@ -65,21 +66,24 @@ def measure(
     delete_topics(bootstrap, [TOPIC])
     create_topics(bootstrap, [TOPIC], _PARTITIONS)
     runs = []
-    with _endpoint(bootstrap) as (endpoint, url):
-        asyncio.run(_post(url, headers, sent[:_CONNECTIONS]))  # connections, caches and PROJ are warm then
-        variants: list[tuple[str, psutil.Process, Callable[[], None]]] = [
-            (BARE, psutil.Process(), lambda: _bare(bootstrap, messages, records)),
-            (PUSH, endpoint, lambda: asyncio.run(_post(url, headers, sent))),
+    with _endpoint(bootstrap, 1) as (one, url_of_one), _endpoint(bootstrap, 2) as (two, url_of_two):
+        me = psutil.Process()
+        variants: list[tuple[str, list[psutil.Process], Callable[[], None]]] = [
+            (BARE, [me], lambda: _bare(bootstrap, messages, records)),
+            (PUSH, descendants([one]), lambda: asyncio.run(_post(url_of_one, headers, sent))),
+            (PUSH_TWICE, descendants([two]), lambda: asyncio.run(_post(url_of_two, headers, sent))),
         ]
+        for url in (url_of_one, url_of_two):
+            asyncio.run(_post(url, headers, sent[: 2 * _CONNECTIONS]))  # caches and PROJ are warm then
         for number in range(rounds):
             say(f"round {number + 1}: pushing {records:,} readings …")
-            for variant, process, run in variants if number % 2 == 0 else variants[::-1]:
-                before, cpu_s, started_s = _records(bootstrap), cpu_seconds([process]), time.perf_counter()
+            for variant, processes, run in variants if number % 2 == 0 else variants[::-1]:
+                before, cpu_s, started_s = _records(bootstrap), cpu_seconds(processes), time.perf_counter()
                 run()
-                seconds, cpu_s = time.perf_counter() - started_s, cpu_seconds([process]) - cpu_s
+                seconds, cpu_s = time.perf_counter() - started_s, cpu_seconds(processes) - cpu_s
                 missing = records - (_records(bootstrap) - before)
                 problems = f"{missing:,} missing" if missing else ""
-                row = bridge_row("push", variant, records, seconds, cpu_s, rss_mb([process]), problems)
+                row = bridge_row("push", variant, records, seconds, cpu_s, rss_mb(processes), problems)
                 say(f"  {variant}  {row['messages_per_s']:>8,}/s")
                 runs.append(row)
     delete_topics(bootstrap, [TOPIC])
@@ -161,8 +165,8 @@ async def _post(url: str, headers: dict[str, str], bodies: list[bytes]) -> None:
 
 
 @contextmanager
-def _endpoint(bootstrap: str) -> Iterator[tuple[psutil.Process, str]]:
-    """An endpoint in a process of its own, as a user starts it."""
+def _endpoint(bootstrap: str, processes: int) -> Iterator[tuple[psutil.Process, str]]:
+    """An endpoint beside this process, as a user starts it."""
     with tempfile.TemporaryDirectory() as folder:
         deployment = yaml.safe_load((_ROOT / "flink-conf" / "deployments" / "demo.yaml").read_text())
         deployment.update(kafka={"bootstrap_servers": bootstrap}, topics={"raw": {"name": TOPIC}})
@@ -174,6 +178,7 @@ def _endpoint(bootstrap: str) -> Iterator[tuple[psutil.Process, str]]:
             "deployment": "deployment.yaml",
             "listen": {"port": 0},
             "auth": {"kind": "none"},
+            "processes": processes,
             "feeds": [{"name": "readings", "adapter": "meridian"}],
         }
         (Path(folder) / "push.yaml").write_text(yaml.safe_dump(config))

@@ -49,7 +49,8 @@ def bridge(works: tuple[str, ...], messages: int | None, rounds: int, out: Path 
 
     mqtt: the bridge with QoS 1, each message acknowledged after Kafka has it, beside a bare subscriber of the same
     client and QoS, which counts and acknowledges; Mosquitto has queued the same messages for both. push: the HTTP
-    endpoint, 200 after Kafka has all of a batch, beside a bare producer of the same records.
+    endpoint, 200 after Kafka has all of a batch, with one process and with two, beside a bare producer of the same
+    records.
     """
     need_checkout()
     from benchmarks import bridge_mqtt, bridge_push

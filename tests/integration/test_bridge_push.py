@@ -8,10 +8,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.integration.support import Stack, wait_for
@@ -120,3 +122,33 @@ def test_a_body_that_does_not_come_is_not_waited_for(place: Place) -> None:
         answer = client.http.post("/v1/feeds/readings", content=slowly(), headers={"content-type": "application/json"})
         assert answer.status_code == 408
         assert endpoint.end() == 0
+
+
+def workers_of(endpoint: BridgeProcess) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(endpoint.process.pid).children():
+        with suppress(psutil.Error):  # killed, and not waited for yet
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def test_processes_share_the_port_and_one_that_is_killed_comes_back(place: Place) -> None:
+    with bridge("push", "--config", place.push(processes=2)) as endpoint:
+        client = Client(endpoint)
+        workers = workers_of(endpoint)
+        assert len(workers) == 2
+        workers[0].kill()
+        acknowledged: Counter[str] = Counter()
+        for number in range(20):
+            sent = readings(50, f"s{number}")
+            try:
+                assert client.http.post("/v1/feeds/readings", json=sent).status_code == 200
+            except httpx.TransportError:
+                continue  # it had taken the connection
+            acknowledged.update(r["event_id"] for r in sent)
+        wait_for(lambda: len(workers_of(endpoint)) == 2, 20, "two again")
+        assert len(acknowledged) >= 500
+        assert place.ids() >= acknowledged
+        assert endpoint.end() == 0
+    assert not any(worker.is_running() for worker in workers)

@@ -278,6 +278,9 @@ class PushBridge(Section):
     listen: Listen = Listen()
     auth: Auth
     limits: PushLimits = PushLimits()
+    processes: int = Field(
+        default=1, ge=1, le=64, description="that share the port, each with its own Kafka client and limits"
+    )
     shedding: Shedding | None = Field(default=None, description="alarms have no lane here: nothing waits in line")
     feeds: Annotated[list[PushFeed], Field(min_length=1)]
 
@@ -290,6 +293,9 @@ class PushBridge(Section):
             raise ValueError("auth: kind none is for loopback only")
         if self.shedding is not None and any(rule.topic is not None for rule in self.shedding.alarms):
             raise ValueError("shedding.alarms: a push has no topic")
+        limits = self.shedding is not None and any(rule.limit is not None for rule in self.shedding.streams)
+        if self.processes > 1 and (limits or self.limits.rate is not None):
+            raise ValueError("processes: 1 with limits.rate or a shedding limit, since each process would count alone")
         return self
 
 

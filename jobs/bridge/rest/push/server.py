@@ -1,4 +1,8 @@
-"""Puts the endpoint together and serves it until the process is told to end."""
+"""Puts the endpoint together and serves it until the process is told to end.
+
+With `processes` above one, as many processes bind the same port (SO_REUSEPORT: the kernel spreads connections over
+them), each with an endpoint of its own; this one only watches them.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,12 @@ from starlette.applications import Starlette
 from jobs.bridge.journal import Journal
 from jobs.bridge.rest.config import PushBridge
 from jobs.bridge.rest.push.app import Authenticate, PushApp
+from jobs.bridge.rest.push.processes import keep_running
 from jobs.bridge.rest.push.sender import PushSender
 from jobs.bridge.rest.push.tokens import TokenFile
 from jobs.pipeline.config import Deployment
+
+Address = tuple[str, int]
 
 
 def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Journal) -> None:
@@ -28,6 +35,26 @@ def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Jou
     BadTokens : the file of tokens cannot be used.
     OSError : the address is taken, or a certificate cannot be read.
     """
+    _authenticate(config, folder, journal)  # before anything listens
+    wanted = config.listen.host, config.listen.port
+    _bind(wanted, shared=False).close()  # or another endpoint that shares its port would share it with this one
+    with _bind(wanted, shared=config.processes > 1) as listener:
+        address: Address = listener.getsockname()[:2]
+        facts = {"host": address[0], "port": address[1], "feeds": [feed.name for feed in config.feeds]}
+        journal.event("listening", **facts)
+        if config.processes > 1:  # the socket only keeps the port: without `listen` it gets no connections
+            keep_running(config.processes, _serve_beside, (config, folder, deployment, address), journal)
+        else:
+            _serve(config, folder, deployment, listener)
+
+
+def _serve_beside(config: PushBridge, folder: Path, deployment: Deployment, address: Address) -> None:
+    with _bind(address, shared=True) as listener:
+        _serve(config, folder, deployment, listener)
+
+
+def _serve(config: PushBridge, folder: Path, deployment: Deployment, listener: socket.socket) -> None:
+    journal = Journal(config.name)
     sender = PushSender(config, deployment, journal)
     push = PushApp(config, sender, _authenticate(config, folder, journal))
 
@@ -42,8 +69,6 @@ def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Jou
     listen, limits = config.listen, config.limits
     server_config = uvicorn.Config(
         push.asgi(lifespan=lifespan),
-        host=listen.host,
-        port=listen.port,
         http="httptools",
         ws="none",
         lifespan="on",
@@ -63,13 +88,19 @@ def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Jou
     # uvicorn passes the signal on to who had it before, once everything has ended: that is an end as wished for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    with server_config.bind_socket() as listener:
-        # Accepted connections inherit it; asyncio sets it only on sockets that it made itself.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        host, port = listener.getsockname()[:2]
-        journal.event("listening", host=host, port=port, feeds=[feed.name for feed in config.feeds])
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
     journal.event("ended", readings=push.readings, unreadable=push.unreadable, shed=push.shed)
+
+
+def _bind(address: Address, shared: bool) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Accepted connections inherit it; asyncio sets it only on sockets that it made itself.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind(address)
+    return listener
 
 
 def _authenticate(config: PushBridge, folder: Path, journal: Journal) -> Authenticate:
