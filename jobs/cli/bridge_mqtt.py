@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
+from prometheus_client import CollectorRegistry
 
 from jobs.bridge.journal import Journal
 from jobs.bridge.lanes import Lane, Lanes
@@ -22,6 +24,9 @@ from jobs.bridge.spool import Spool, SpoolUnusable
 from jobs.broker.clients import make_admin
 from jobs.cli.bridge_file import read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
+from jobs.cli.exporter import observed_targets
+from jobs.observe.bridges import BridgeCollector
+from jobs.observe.endpoint import PageUnavailable, metrics_page
 from jobs.pipeline.config import Deployment
 
 _LOOK_FOR_TOPICS_EVERY_S = 5.0
@@ -63,13 +68,36 @@ def mqtt(config_file: Path, check: bool) -> None:
         bridge = Bridge(config, folder, deployment, lanes, Journal(config.name))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.stop())
-        bridge.run(on_tend=_topic_check(config, deployment, lanes.routine.producer))
+        check_topics = _topic_check(config, deployment, lanes.routine.producer)
+        with _metrics(config) as metrics:
+
+            def tend(now_s: float) -> None:
+                check_topics(now_s)
+                if metrics is not None:
+                    metrics.figures = bridge.figures()
+
+            bridge.run(on_tend=tend)
     except RefusedByBroker as refused:
         raise CliError(str(refused), EXIT_ENVIRONMENT, "see docs/bridges.md, and the broker's log") from None
     except ProducerFailed as failed:
         raise CliError(
             f"Kafka's client failed: {failed}", EXIT_FAILED, "start the bridge again: nothing is lost"
         ) from None
+
+
+@contextmanager
+def _metrics(config: MqttBridge) -> Iterator[BridgeCollector | None]:
+    """The page for Prometheus, where the configuration asks for one."""
+    if config.metrics_port is None:
+        yield None
+        return
+    registry, collector = CollectorRegistry(), BridgeCollector(config.name)
+    registry.register(collector)
+    try:
+        with metrics_page(registry, config.metrics_port, observed_targets()):
+            yield collector
+    except PageUnavailable as error:
+        raise CliError(str(error), EXIT_ENVIRONMENT, "choose another metrics_port") from None
 
 
 def _open_lanes(config: MqttBridge, folder: Path, deployment: Deployment) -> Lanes:

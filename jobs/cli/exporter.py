@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from pathlib import Path
@@ -14,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from jobs.broker.clients import client_settings
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info
 from jobs.cli.deployment import read_deployment
-from jobs.observe.endpoint import HOST, metrics_page
+from jobs.observe.endpoint import HOST, PageUnavailable, metrics_page
 from jobs.observe.topics import TopicCollector, read_ends
 
 
@@ -48,10 +47,8 @@ def serve_until_stopped(registry: CollectorRegistry, port: int) -> None:
         with metrics_page(registry, port, observed_targets()) as bound:
             info(f"metrics on http://{HOST}:{bound}/metrics")
             stop.wait()
-    except OSError as error:
-        raise CliError(
-            f"port {port}: {os.strerror(error.errno or 0)}", EXIT_ENVIRONMENT, "choose --metrics-port"
-        ) from None
+    except PageUnavailable as error:
+        raise CliError(str(error), EXIT_ENVIRONMENT, "choose --metrics-port") from None
 
 
 def observed_targets() -> Path:

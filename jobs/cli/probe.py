@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -16,7 +15,7 @@ from jobs.cli.console import EXIT_ENVIRONMENT, CliError, info, warn
 from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.cli.exporter import observed_targets
 from jobs.cli.generate import Duration
-from jobs.observe.endpoint import HOST, metrics_page
+from jobs.observe.endpoint import HOST, PageUnavailable, metrics_page
 from jobs.observe.probes import ProbeMetrics, Prober
 
 _RECEIVE_S = 0.2
@@ -45,9 +44,8 @@ def probe(config_file: Path, every_ms: int, metrics_port: int) -> None:
         with metrics_page(registry, metrics_port, observed_targets()) as port:
             info(f"a probe every {every_ms / 1000:g} s; metrics on http://{HOST}:{port}/metrics")
             _run(prober, every_ms / 1000, stop)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise CliError(f"port {metrics_port}: {reason}", EXIT_ENVIRONMENT, "choose --metrics-port") from None
+    except PageUnavailable as error:
+        raise CliError(str(error), EXIT_ENVIRONMENT, "choose --metrics-port") from None
     finally:
         prober.close()
 

@@ -15,6 +15,10 @@ HOST = "127.0.0.1"
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+class PageUnavailable(RuntimeError):  # noqa: N818
+    """The port cannot be had; one line for a person."""
+
+
 @contextmanager
 def metrics_page(registry: CollectorRegistry, port: int, targets: Path | None) -> Iterator[int]:
     """Serve `/metrics` while the block runs; gives the port.
@@ -28,9 +32,12 @@ def metrics_page(registry: CollectorRegistry, port: int, targets: Path | None) -
 
     Raises
     ------
-    OSError: the port is taken.
+    PageUnavailable
     """
-    server, thread = start_http_server(port, HOST, registry)
+    try:
+        server, thread = start_http_server(port, HOST, registry)
+    except OSError as error:
+        raise PageUnavailable(f"port {port} for metrics: {os.strerror(error.errno or 0)}") from None
     address = f"{HOST}:{server.server_port}"
     file = targets / f"{os.getpid()}-{server.server_port}.json" if targets is not None and targets.is_dir() else None
     if file is not None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -191,29 +191,31 @@ class Bridge:
             self._is_paused = False
             self._journal.event("resumed", spool_bytes=self._lanes.spool_bytes)
 
-    def _report(self, event: str) -> None:
+    def figures(self) -> dict[str, Any]:
+        """All counters since the start, and how things stand."""
         outbox = asdict(self._lanes.counters)
         gate = self._gate
-        self._journal.event(
-            event,
-            received=self._messages,
-            come_again=self._come_again,
-            acknowledged=self._acknowledged,
-            unacknowledged=len(self._unacknowledged),
+        return {
+            "received": self._messages,
+            "come_again": self._come_again,
+            "acknowledged": self._acknowledged,
+            "unacknowledged": len(self._unacknowledged),
             **self._intake.counters,
-            refused=dict(self._intake.refused),
-            passed_over=self._intake.passed_over,
+            "refused": dict(self._intake.refused),
+            "passed_over": self._intake.passed_over,
             **outbox,
-            dropped=outbox["damaged_on_disk"],
+            "dropped": outbox["damaged_on_disk"],
             **({} if gate is None else {"shed": dict(gate.account.total), "alarms": gate.alarms}),
-            in_flight=self._lanes.in_flight,
-            spool_records=self._lanes.spool_records,
-            spool_bytes=self._lanes.spool_bytes,
-            connected=self._connection.is_ready,
-            connections=self._connection.connections,
-            kafka_error=self._lanes.last_error if self._lanes.is_spooling else None,
-            rss_bytes=self._process.memory_info().rss,
-        )
+            "in_flight": self._lanes.in_flight,
+            "spool_records": self._lanes.spool_records,
+            "spool_bytes": self._lanes.spool_bytes,
+            "connected": self._connection.is_ready,
+            "connections": self._connection.connections,
+            "kafka_error": self._lanes.last_error if self._lanes.is_spooling else None,
+        }
+
+    def _report(self, event: str) -> None:
+        self._journal.event(event, **self.figures(), rss_bytes=self._process.memory_info().rss)
 
     def _finish(self) -> None:
         """Wait for Kafka as long as the configuration allows, spool the rest, acknowledge, leave."""

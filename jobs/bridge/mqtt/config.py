@@ -143,6 +143,9 @@ class MqttBridge(Section):
     in_flight: InFlight = Field(default_factory=lambda: InFlight.model_validate({}))
     shedding: Shedding | None = None
     report_every: Positive = Field(10_000, description="one line of counters")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65_535, description="of a page for Prometheus on 127.0.0.1; 0: any free one; none: no page"
+    )
     stop_within: Annotated[DurationMs, Field(ge=1_000, le=600_000)] = Field(
         15_000, description="how long the end waits for Kafka before it spools the rest"
     )
