@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from confluent_kafka.admin import AdminClient
 
 from tests.integration.support import (
     Record,
@@ -171,12 +172,17 @@ def test_kill_9_of_a_taskmanager_and_a_savepoint_change_no_row(stack: Stack, tmp
         for source, of in records.items():
             produce(stack, f"grid-kill.{source}", of[halves[source] :])
         savepoint = meridian("join", "cancel", "--config", grid_file, "--savepoint").stdout.strip()
-        meridian("join", "submit", "--config", grid_file, "--from-savepoint", savepoint)
+        other_shards = write_grid_file(tmp_path / "other.yaml", "grid-kill", shards=16)
+        unfit = meridian("join", "submit", "--config", other_shards, "--from-savepoint", savepoint, check=False)
+        assert unfit.returncode == 2 and "shards: 32 -> 16" in unfit.stderr, unfit.stderr
+        meridian("join", "submit", "--config", grid_file, "--from-savepoint", f"{savepoint}/_metadata")
         for source in records:
             produce(stack, f"grid-kill.{source}", pacemakers(START + 8 * HOUR))
         assert_rows_are_the_definitions(stack, "grid-kill", arrivals)
         counts = assert_accounts_close(grid_file)
         assert sum(c["gridded"] for c in counts.values()) == len(arrivals)
+    older = meridian("join", "submit", "--config", grid_file, "--from-savepoint", savepoint, check=False)
+    assert older.returncode == 2 and "would be published twice" in older.stderr, older.stderr
 
 
 def test_the_worked_example_a_straggler_is_a_revision_and_a_later_one_a_dead_letter(
@@ -213,6 +219,46 @@ def test_the_worked_example_a_straggler_is_a_revision_and_a_later_one_a_dead_let
         assert letter["watermark_ms"] == START + 131 * MINUTE - 30_001
         assert len(rows_at(10)) == 2
         assert assert_accounts_close(grid_file)["rivers"] == {"gridded": 5, "late": 1}
+        # In batch the reading of 00:08 is a neighbour of 00:05; what came in time is the same.
+        report = json.loads(meridian("join", "validate-day", "2023-11-14", "--config", grid_file, "--json").stdout)
+        assert report["ok"] and report["late_readings"] == {"five": 1}
+        late = [d for d in report["differences"] if d["reason"] == "late"]
+        assert [(d["instant_ms"], d["detail"]) for d in late] == [(START + 5 * MINUTE, "1 of 5 readings were late")]
+        assert report["rows"]["same"] + report["rows"]["revised"] == 12 and report["rows"]["revised"] > 0
+        assert topics_of(stack, f"{name}.grid.validate") == []
+
+
+def test_rows_come_unsettled_by_the_wall_clock_when_the_watermark_stands_still(stack: Stack, tmp_path: Path) -> None:
+    """The rivers say nothing and are not idle; their first reading would come late without `stalled_after`."""
+    name = "grid-stalled"
+    stalled = {"name": "five", "period": "5 min", "max_wait": "10 min", "allowed_lateness": "1 h", "keep": "30 min",
+               "stalled_after": "2 s", "metrics": METRICS}  # fmt: skip
+    grid_file = write_grid_file(tmp_path / "g.yaml", name, grids=[stalled], parallelism=1)
+
+    def rows_at_30() -> list[dict[str, Any]]:
+        rows = [r for r in committed(stack, f"{name}.grid") if r["instant_ms"] == START + 30 * MINUTE]
+        return sorted(rows, key=lambda r: (r["place"], r["revision"]))
+
+    with running_grid_job(stack, grid_file, partitions=1):
+        produce(stack, f"{name}.rain", [aligned("15463", START + n * MINUTE, 1.0, "rain") for n in range(61)])
+        (row,) = wait_for(rows_at_30, 90, "rows by the wall clock")
+        assert (row["timing"], row["settled"], row["watermark_ms"]) == ("unsettled", False, -(2**63))
+        assert (row["values"]["rain"]["value"], row["values"]["water_level"]["reason"]) == (1.0, "no_reading")
+        levels = [aligned("15464", START + n * MINUTE + 1_000, float(n)) for n in range(61)]
+        produce(stack, f"{name}.rivers", levels)
+        *_, box, level = wait_for(lambda: len(rows_at_30()) == 3 and rows_at_30(), 60, "the rivers' rows")
+        assert (box["place"], box["revision"], box["timing"], box["settled"]) == ("15463", 2, "on_time", True)
+        assert level["values"]["water_level"]["value"] == pytest.approx(30.0 - 1 / 60)
+        found = yaml.safe_load(meridian("join", "pairs", "--config", grid_file).stdout)
+        assert found == {"pairs": {"15463+15464": ["15463", "15464"]}}
+        clocks = yaml.safe_load(meridian("join", "clocks", "--config", grid_file, "--at-least", "100").stdout)
+        assert [(c["sensor"], c["ahead_ms"]) for c in clocks["clock"]["corrections"]] == [
+            ("15463", -200.0), ("15464", -200.0),
+        ]  # fmt: skip
+        document = yaml.safe_load(grid_file.read_text()) | clocks
+        document["grids"][0] |= found
+        (tmp_path / "advised.yaml").write_text(yaml.safe_dump(document))
+        meridian("join", "check", tmp_path / "advised.yaml")
 
 
 @contextmanager
@@ -255,6 +301,11 @@ def test_a_source_that_is_ahead_of_a_stopped_one_stops_reading(stack: Stack, tmp
 
         wait_for(stands_still, 120, "rain stops reading")
         assert seen[-1] < _DAY_S / 2
+
+
+def topics_of(stack: Stack, prefix: str) -> list[str]:
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    return [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
 
 
 def _read_by(stack: Stack, job_id: str, source: str) -> int:
