@@ -53,14 +53,14 @@ def die():
 
 def messages():
     for number in range(100):
-        yield Message(b"k", b"{}", [("content-type", b"application/json")])
+        yield Message(b"k", b"{}", {"content-type": b"application/json"})
     if die_at == "before the cursor":
         die()
 
 writer.commit(messages, lambda: msgspec.structs.replace(before, readings=before.readings + 100))
 
 def dying():
-    yield Message(b"k", b"{}", [("content-type", b"application/json")])
+    yield Message(b"k", b"{}", {"content-type": b"application/json"})
     writer._producer.produce(config.cursors.topic, b'{"readings": 999}', b"b/f")
     die()
 
