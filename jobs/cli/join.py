@@ -41,6 +41,7 @@ COMMANDS = {
     "audit": ("jobs.cli.join_audit:audit", "Check that every aligned reading is accounted for in each grid."),
     "clocks": ("jobs.cli.join_advice:clocks", "Say how far the sensors' clocks are off."),
     "validate-day": ("jobs.cli.join_validate:validate_day", "Compute a day again in batch, and compare every row."),
+    "reprocess": ("jobs.cli.join_reprocess:reprocess", "Run the grid job over history, into topics of its own."),
     "pairs": ("jobs.cli.join_advice:pairs", "Find sensor ids that are one box."),
 }
 
@@ -140,7 +141,9 @@ def submit(config_file: Path, from_savepoint: str | None, repeat: bool, print_on
                 refuse_older(rest, endpoints, name, point)
         _create(deployment)
         if not path and not repeat:
-            _refuse_doubled_rows(deployment)
+            refuse_doubled_rows(
+                deployment, "start it --from-savepoint, or with topics of other names, or with --repeat"
+            )
         job_id = run(client, command)
         HISTORY.remember(Submission(job_id, name, str(package.folder), grid_manifest_of(deployment).dump()))
         success(f"submitted {name} as job {job_id}; web interface: {endpoints.rest_url}")
@@ -177,15 +180,16 @@ def cancel(config_file: Path, with_savepoint: bool) -> None:
     cancel_beside(job_name(read_grid_file(config_file)), with_savepoint)
 
 
-def _refuse_doubled_rows(deployment: GridDeployment) -> None:
+def refuse_doubled_rows(deployment: GridDeployment, hint: str) -> None:
     """Rows begun anew would come with revision 1 behind higher ones, and the accounts would hold everything twice."""
     topic = deployment.topics.grid_accounting.name
     try:
         held = next(topic_records(deployment, topic), None)
     except UnreadableTopic as problem:
+        if problem.is_missing:
+            return
         raise CliError(str(problem), EXIT_ENVIRONMENT) from None
     if held is not None:
-        hint = "start it --from-savepoint, or with topics of other names, or with --repeat"
         raise CliError(f"{topic} holds what an earlier job has published", EXIT_USAGE, hint)
 
 

@@ -8,32 +8,30 @@ from itertools import islice
 from pathlib import Path
 
 import click
-import msgspec
 from rich.console import Console
 
 from jobs.broker.clients import make_admin
-from jobs.broker.grid_topics import grid_topic_specs
-from jobs.broker.snapshot import UnreadableTopic, offsets_since, spans_now
-from jobs.broker.topic_records import TopicRecord, topic_records
-from jobs.broker.topics import TopicProblem, create_topics, delete_named
+from jobs.broker.snapshot import UnreadableTopic
+from jobs.broker.topic_records import topic_records
+from jobs.broker.topics import TopicProblem, delete_named
 from jobs.cli.bench_support import figures_table
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json
-from jobs.cli.join import grid_option, read_grid_file, submit_grid_job
-from jobs.cli.reprocess import HINT, wait_for_end
+from jobs.cli.join import grid_option, read_grid_file
+from jobs.cli.join_history import find_history, records_of, run_bounded
+from jobs.cli.reprocess import HINT
 from jobs.cli.times import CLOCKS_MS, UtcDay
 from jobs.export.select import Record, UnreadableRecord, read_records
 from jobs.pipeline.grid_config import GridDeployment
 from jobs.reprocess.deployment import Span
-from jobs.reprocess.grid import History, grid_rerun_document, grid_topics, largest_disorder_ms, with_grid_topics
-from jobs.reprocess.run import EmptySpan, read_document, write_document
+from jobs.reprocess.grid import grid_rerun_document, grid_topics, with_grid_topics
+from jobs.reprocess.run import EmptySpan, read_document
 from jobs.validation.grid import REASONS, GridDayReport, Place, Reader, Taken, validate_grids
 from udfs.grid.frame import unpack
-from udfs.grid.gather import AlignedReading, Gatherer
+from udfs.grid.gather import Gatherer
 from udfs.grid.job import runs_of_frame
 from udfs.grid.rules import GridRules, SourceRule
 
 _BATCH = 10_000
-_decoder = msgspec.json.Decoder(AlignedReading)
 
 
 @click.command(
@@ -61,17 +59,16 @@ def validate_day(day_ms: int, config_file: Path, keep: bool, timeout_s: int, as_
     day = datetime.fromtimestamp(day_ms / 1000, UTC).date().isoformat()
     try:
         since_ms = day_ms - max(grid.before_ms for grid in rules.grids) - CLOCKS_MS
-        history = {s.name: _history(deployment, rules, s, since_ms) for s in rules.sources}
-        if all(h.span.start == h.span.stop for h in history.values()):
-            raise EmptySpan(f"no source has records of {day} or later")
+        history = find_history(deployment, rules, since_ms)
         topics = grid_topics(deployment, f".validate-{day}")
         batch = with_grid_topics(deployment, topics)
         _delete(batch, topics)  # of a run that was broken off
         document = grid_rerun_document(
             read_document(config_file), deployment, f"{deployment.name}-validate-{day}", topics, history
         )
+        file = config_file.with_name(f".{config_file.stem}.validate-{day}{config_file.suffix}")
         try:
-            _run(config_file.with_name(f".{config_file.stem}.validate-{day}{config_file.suffix}"), document, timeout_s)
+            run_bounded(file, document, "Validation of a day, written by `meridian join validate-day`.", timeout_s)
 
             def readings(wanted: set[Place]) -> Iterator[Taken]:
                 for source in rules.sources:
@@ -79,6 +76,7 @@ def validate_day(day_ms: int, config_file: Path, keep: bool, timeout_s: int, as_
 
             report = validate_grids(_reader(deployment), _reader(batch), rules, readings, day, day_ms)
         finally:
+            file.unlink(missing_ok=True)
             if not keep:
                 _delete(batch, topics)
     except (UnreadableTopic, TopicProblem) as error:
@@ -95,37 +93,8 @@ def validate_day(day_ms: int, config_file: Path, keep: bool, timeout_s: int, as_
         raise SystemExit(EXIT_FAILED)
 
 
-def _run(file: Path, document: dict[str, object], timeout_s: int) -> None:
-    write_document(file, document, "Validation of a day, written by `meridian join validate-day`.")
-    try:
-        deployment = read_grid_file(file)
-        create_topics(deployment, make_admin(deployment), grid_topic_specs(deployment))  # type: ignore[arg-type]
-        wait_for_end(submit_grid_job(file, deployment, None), timeout_s)
-    finally:
-        file.unlink()
-
-
 def _delete(deployment: GridDeployment, topics: dict[str, str]) -> None:
     delete_named(make_admin(deployment), list(topics.values()))  # type: ignore[arg-type]
-
-
-def _history(deployment: GridDeployment, rules: GridRules, source: SourceRule, since_ms: int) -> History:
-    """What a source holds from a time on, by the records' stamps."""
-    stop = {p: end for p, (_, end) in spans_now(deployment, source.topic).items()}  # type: ignore[arg-type]
-    start = stop | offsets_since(deployment, source.topic, since_ms)  # type: ignore[arg-type]
-    span = Span(start, {p: max(end, start[p]) for p, end in stop.items()})
-    corrections = {c.sensor_id: c for c in rules.clock.corrections}
-
-    def times() -> Iterator[tuple[int, int, int]]:
-        for record in _records(deployment, source, span, since_ms):
-            try:
-                reading = _decoder.decode(record.value)
-            except msgspec.DecodeError:
-                continue  # the job counts it as unreadable
-            known, time_ms = corrections.get(reading.sensor_id), reading.event_time_ms
-            yield record.partition, time_ms, time_ms + (known.correction_ms(time_ms) if known else 0)
-
-    return History(span, largest_disorder_ms(times()))
 
 
 def _taken(
@@ -133,7 +102,7 @@ def _taken(
 ) -> Iterator[Taken]:
     """The readings of some places, gathered as the job gathers them."""
     gatherer = Gatherer(rules, source)
-    records = _records(deployment, source, span, since_ms)
+    records = records_of(deployment, source, span, since_ms)
     while batch := list(islice(records, _BATCH)):
         columns = zip(*((r.value, r.partition, r.offset, r.timestamp_ms) for r in batch), strict=True)
         for _, frame in gatherer.gather(*map(list, columns)):  # type: ignore[arg-type]
@@ -143,14 +112,6 @@ def _taken(
                     for point, index in zip(run.points, run.indices, strict=True):
                         where = source.topic, readings.partition[index], readings.offset[index]
                         yield Taken((grid, run.place), run.metrics, point, where)
-
-
-def _records(deployment: GridDeployment, source: SourceRule, span: Span, since_ms: int) -> Iterator[TopicRecord]:
-    held = span.until({})
-    for record in topic_records(deployment, source.topic, since_ms):  # type: ignore[arg-type]
-        first, end = held[record.partition]
-        if first <= record.offset < end:
-            yield record
 
 
 def _reader(deployment: GridDeployment) -> Reader:

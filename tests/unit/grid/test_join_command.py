@@ -13,7 +13,18 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "flink-conf" / "deployments" / "
 
 def test_help_has_every_command_with_a_line() -> None:
     shown = CliRunner().invoke(cli, ["join", "--help"]).output
-    for name in ("audit", "cancel", "check", "clocks", "pairs", "schema", "submit", "topics", "validate-day"):
+    for name in (
+        "audit",
+        "cancel",
+        "check",
+        "clocks",
+        "pairs",
+        "reprocess",
+        "schema",
+        "submit",
+        "topics",
+        "validate-day",
+    ):
         assert f"\n  {name} " in shown
 
 
@@ -24,6 +35,11 @@ def test_a_bad_file_ends_with_2_and_the_key(tmp_path: Path) -> None:
         result = CliRunner().invoke(cli, ["join", *command])
         assert result.exit_code == 2
         assert "grids.1.period = 'soon'" in result.output + result.stderr
+
+
+def test_a_suffix_that_is_no_part_of_a_topics_name_is_refused() -> None:
+    result = CliRunner().invoke(cli, ["join", "reprocess", "--config", str(EXAMPLE), "--suffix", "V 2"])
+    assert result.exit_code == 2 and "'V 2' is no name" in result.output + result.stderr
 
 
 def test_the_schema_names_the_methods() -> None:
