@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
 from jobs.audit.claimed_time import NO_TIME, ClaimedTime
-from jobs.broker.clients import make_admin
+from jobs.broker.clients import client_settings
 from jobs.broker.snapshot import UnreadableTopic, spans_now
 from jobs.broker.topic_records import TopicRecord, topic_records
 from jobs.broker.topics import TopicProblem, describe_topics
@@ -27,7 +27,8 @@ _TIMEOUT_S = 10
 
 def collect_broker(deployment: Deployment, rules: Rules) -> Broker:
     servers = deployment.kafka.bootstrap_servers
-    admin = make_admin(deployment)
+    # Only what is critical is logged: that a broker refuses is the answer, not news.
+    admin = AdminClient({**client_settings(deployment), "log_level": 2})
     try:
         listed = admin.list_topics(timeout=_TIMEOUT_S)
         topics = tuple(
