@@ -129,6 +129,8 @@ def _show(report: GridDayReport) -> None:
     for grid, rows in report.grids.items():
         table.add_row(grid, *(f"{rows[name]:,}" for name in names), f"{report.late_readings[grid]:,}")
     console = Console()
+    if not console.is_terminal:
+        console.width = 140
     console.print(table)
     for found in report.differences:
         at = datetime.fromtimestamp(found["instant_ms"] / 1000, UTC).isoformat(timespec="seconds")
