@@ -261,3 +261,18 @@ def test_a_version_that_ends_before_the_raw_topic_is_switched_to_only_on_request
     meridian("outputs", "drop", "2", "--config", day.deployment, "--yes")
     listed = json.loads(meridian("outputs", "list", "--config", day.deployment, "--json").stdout)
     assert "2" not in listed["versions"]
+
+
+def test_a_following_version_catches_up_and_goes_on_with_what_comes(stack: Stack, day: Day) -> None:
+    made = json.loads(meridian("reprocess", "--config", day.deployment, "--follow", "--version", "4", "--json").stdout)
+    try:
+        produce(stack, f"{NAME}.raw", [envelope("steady", at(11, 7))])
+        meridian("outputs", "switch", "4", "--config", day.deployment, "--wait", "120")
+        live, following = (
+            sorted((r["offset"], r["event_id"], r["value"]) for r in committed(stack, topic))
+            for topic in (f"{NAME}.aligned", made["topics"]["aligned"])
+        )
+        assert live == following and len(live) > len(day.sent)
+    finally:
+        meridian("outputs", "switch", "1", "--config", day.deployment, check=False)
+        meridian("cancel", "--config", made["deployment"])
