@@ -1,4 +1,4 @@
-"""What the bounded runs of the grid job share: their part of the sources, its disorder, and the run itself."""
+"""What the bounded runs of the grid job share: their part of the sources, its disorder, and its start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from jobs.broker.snapshot import offsets_since, spans_now
 from jobs.broker.topic_records import TopicRecord, topic_records
 from jobs.broker.topics import create_topics
 from jobs.cli.join import read_grid_file, submit_grid_job
-from jobs.cli.reprocess import wait_for_end
 from jobs.pipeline.grid_config import GridDeployment
 from jobs.reprocess.deployment import Document, Span
 from jobs.reprocess.grid import History, largest_disorder_ms
@@ -75,11 +74,9 @@ def records_of(
             yield record
 
 
-def run_bounded(file: Path, document: Document, comment: str, timeout_s: int) -> str:
-    """Write the grid file of a bounded run, create its topics, run it and wait for its end; the job's id."""
+def start_bounded(file: Path, document: Document, comment: str) -> str:
+    """Write the grid file of a bounded run, create its topics and submit it; the job's id."""
     write_document(file, document, comment)
     deployment = read_grid_file(file)
     create_topics(deployment, make_admin(deployment), grid_topic_specs(deployment))  # type: ignore[arg-type]
-    job_id = submit_grid_job(file, deployment, None)
-    wait_for_end(job_id, timeout_s)
-    return job_id
+    return submit_grid_job(file, deployment, None)

@@ -11,9 +11,9 @@ from jobs.broker.snapshot import UnreadableTopic
 from jobs.broker.topics import TopicProblem
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, print_json, success
 from jobs.cli.join import grid_option, job_name, read_grid_file, refuse_doubled_rows
-from jobs.cli.join_history import find_history, run_bounded
+from jobs.cli.join_history import find_history, start_bounded
 from jobs.cli.preconditions import refuse_running
-from jobs.cli.reprocess import HINT
+from jobs.cli.reprocess import HINT, wait_for_end
 from jobs.cli.stack import load_endpoints
 from jobs.cli.times import UtcTime
 from jobs.cluster.rest import FlinkRest
@@ -64,7 +64,8 @@ def reprocess(
         history = find_history(deployment, deployment.rules(config_file.parent), from_ms, to_ms)
         document = grid_rerun_document(read_document(config_file), deployment, name, topics, history)
         comment = f"A bounded run of {config_file.name}, written by `meridian join reprocess`."
-        job_id = run_bounded(file, document, comment, timeout_s)
+        job_id = start_bounded(file, document, comment)
+        wait_for_end(job_id, timeout_s)
     except (UnreadableTopic, TopicProblem) as error:
         raise CliError(str(error), EXIT_ENVIRONMENT, HINT) from None
     except EmptySpan as error:

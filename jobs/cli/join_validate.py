@@ -17,8 +17,8 @@ from jobs.broker.topics import TopicProblem, delete_named
 from jobs.cli.bench_support import figures_table
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json
 from jobs.cli.join import grid_option, read_grid_file
-from jobs.cli.join_history import find_history, records_of, run_bounded
-from jobs.cli.reprocess import HINT
+from jobs.cli.join_history import find_history, records_of, start_bounded
+from jobs.cli.reprocess import HINT, wait_or_cancel
 from jobs.cli.times import CLOCKS_MS, UtcDay
 from jobs.export.select import Record, UnreadableRecord, read_records
 from jobs.pipeline.grid_config import GridDeployment
@@ -68,7 +68,8 @@ def validate_day(day_ms: int, config_file: Path, keep: bool, timeout_s: int, as_
         )
         file = config_file.with_name(f".{config_file.stem}.validate-{day}{config_file.suffix}")
         try:
-            run_bounded(file, document, "Validation of a day, written by `meridian join validate-day`.", timeout_s)
+            job_id = start_bounded(file, document, "Validation of a day, written by `meridian join validate-day`.")
+            wait_or_cancel(job_id, timeout_s)
 
             def readings(wanted: set[Place]) -> Iterator[Taken]:
                 for source in rules.sources:

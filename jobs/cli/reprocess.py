@@ -9,7 +9,7 @@ import click
 from jobs.broker.markers import UndeliveredRecords
 from jobs.broker.snapshot import UnreadableTopic
 from jobs.broker.topics import TopicProblem, create_topics
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.deployment import deployment_option, job_name, read_deployment
 from jobs.cli.preconditions import PACKAGES, ask, refuse_doubled_output, refuse_second_job, refuse_unfit_topics
 from jobs.cli.project import PROJECT_ROOT
@@ -112,6 +112,18 @@ def wait_for_end(job_id: str, timeout_s: float) -> None:
     state = ask(lambda: rest.state(job_id))
     if state != "FINISHED":
         raise CliError(f"job {job_id} ended as {state}: {ask(lambda: rest.root_cause(job_id))}", EXIT_FAILED)
+
+
+def wait_or_cancel(job_id: str, timeout_s: float) -> None:
+    """Wait as `wait_for_end` does, and cancel the job when it is not waited for to its end."""
+    try:
+        wait_for_end(job_id, timeout_s)
+    except BaseException:
+        rest = FlinkRest(load_endpoints().rest_url)
+        if rest.state(job_id) not in TERMINAL_STATES:
+            rest.cancel(job_id)
+            warn(f"job {job_id} was cancelled")
+        raise
 
 
 def _next_step(version: Version, span: Span, config_file: Path, detached: bool) -> str:

@@ -18,7 +18,7 @@ from jobs.broker.topics import TopicProblem
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json
 from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.cli.outputs import delete_outputs
-from jobs.cli.reprocess import HINT, start_run, wait_for_end
+from jobs.cli.reprocess import HINT, start_run, wait_or_cancel
 from jobs.cli.times import CLOCKS_MS, UtcDay
 from jobs.export.select import Record, UnreadableRecord, read_records
 from jobs.pipeline.config import Deployment
@@ -114,7 +114,7 @@ def _run_day(deployment: Deployment, config_file: Path, day: str, day_ms: int, t
     file = config_file.with_name(f".{config_file.stem}.validate-{day}{config_file.suffix}")
     write_document(file, document, f"Validation of {day}, written by `meridian validate-day`.")
     try:
-        wait_for_end(start_run(file), timeout_s)
+        wait_or_cancel(start_run(file), timeout_s)
     finally:
         file.unlink()
     return batch
