@@ -1,7 +1,61 @@
-"""Fault tests run on demand, `pytest tests/faults`, on a stack of their own."""
+"""Fault tests run on demand, `pytest tests/faults`, on a stack of their own.
+
+`MERIDIAN_FAULT_SEEDS` is how many seeds each scenario of the job runs with (1), `MERIDIAN_FAULT_READINGS` how many
+readings each run has at least (100,000), `MERIDIAN_FAULT_REPORT` where the figures go as JSON.
+"""
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
 from tests.integration.conftest import stack
+from tests.integration.support import Stack
+from tests.support.faults.report import Outcome, table, write
+from tests.support.faults.run import Run, fault_run
 
 __all__ = ["stack"]
+
+_RATE = 2_000  # a second; what two busy cores bear beside everything else
+_outcomes: list[Outcome] = []
+
+
+class StartRun(Protocol):
+    def __call__(self, scenario: str) -> AbstractContextManager[Run]: ...
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "faults" in metafunc.fixturenames:
+        seeds = range(1, 1 + int(os.environ.get("MERIDIAN_FAULT_SEEDS", "1")))
+        metafunc.parametrize("seed", seeds, ids=[f"seed{seed}" for seed in seeds])
+
+
+@pytest.fixture
+def seed() -> int:
+    return 1
+
+
+@pytest.fixture
+def faults(stack: Stack, tmp_path: Path, seed: int) -> StartRun:
+    """Starts a job with readings under way; after the block everything is drained and judged."""
+
+    def start(scenario: str) -> AbstractContextManager[Run]:
+        outcome = Outcome(scenario, seed)
+        _outcomes.append(outcome)
+        return fault_run(stack, tmp_path, outcome, int(os.environ.get("MERIDIAN_FAULT_READINGS", "100000")), _RATE)
+
+    return start
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _outcomes:
+        return
+    terminalreporter.section("faults")
+    terminalreporter.write_line(table(_outcomes))
+    if file := os.environ.get("MERIDIAN_FAULT_REPORT"):
+        write(_outcomes, Path(file))
+        terminalreporter.write_line(f"written to {file}")
