@@ -166,6 +166,13 @@ def test_validation_explains_every_difference_and_finds_no_defect(day: Day) -> N
     assert sum(d["batch_readings"] for d in report["definitions"]) == folded(day.sent)["count"].sum()
 
 
+def test_a_validation_that_takes_too_long_leaves_no_job_behind(stack: Stack, day: Day) -> None:
+    given_up = meridian("validate-day", DATE, "--config", day.deployment, "--timeout", "1", check=False)
+    assert given_up.returncode != 0 and "was cancelled" in given_up.stderr
+    name = f"meridian-{load_deployment(day.deployment).name}-validate-{DATE}"
+    wait_for(lambda: stack.rest.running(name) is None, 30, f"no {name}")
+
+
 def test_batch_is_live_plus_what_live_called_late_row_by_row(stack: Stack, day: Day, version_2: dict[str, Any]) -> None:
     topics = version_2["topics"]
     batch = final(committed(stack, topics["windows"]))
