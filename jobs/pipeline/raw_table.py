@@ -45,8 +45,7 @@ _VALUE_MS = f"COALESCE({_NUMBER_MS}, {_ISO_MS})"
 # A header that contradicts its value by a second or more makes the reading invalid and must not move the watermark.
 # An epoch in any unit begins with the header's seconds; a text without its milliseconds can be a second behind. Without
 # a time to compare with, the header stands alone.
-_IS_BELIEVED = f"""POSITION(CONCAT('"event_time":', {_HEADER_SECONDS}) IN {_BODY}) > 0
-    OR POSITION(CONCAT('"event_time": ', {_HEADER_SECONDS}) IN {_BODY}) > 0
+_IS_BELIEVED = f"""RIGHT(REGEXP_SUBSTR({_BODY}, '"event_time": ?[0-9]{{10}}'), 10) = {_HEADER_SECONDS}
     OR {_IS_NO_JSON}
     OR COALESCE(ABS({_VALUE_MS} - {_HEADER_MS}) < 1000, REGEXP(COALESCE({_TIME}, '2000-01-01T00:00'), '{_NAIVE}'))"""
 APPEND_MS = (
