@@ -89,7 +89,8 @@ def bench(
     need_checkout()
     from benchmarks.runner import alternate, prepare, summarise
 
-    bootstrap = start_stack()
+    # One TaskManager: a second one would compile the same code for the same cores.
+    bootstrap = start_stack("--taskmanagers", "1", "--slots", "4")
     records = records or (_QUICK_RECORDS if quick else _RECORDS)
     runs = []
     for work in works or _WORKS:

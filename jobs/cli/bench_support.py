@@ -42,9 +42,14 @@ def need_checkout(*, plots: bool = False) -> None:
         raise CliError("--plots needs matplotlib", EXIT_ENVIRONMENT, hint)
 
 
-def start_stack() -> str:
-    """Start the local stack if it is not running; the brokers."""
-    subprocess.run([sys.executable, "-m", "jobs.cli.main", "up"], check=True, stdout=subprocess.DEVNULL)
+def start_stack(*options: str) -> str:
+    """Start the local stack, with these options of `up`, if it is not running; the brokers."""
+    command = [sys.executable, "-m", "jobs.cli.main", "up"]
+    try:
+        load_endpoints()
+    except CliError:
+        command += options
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     endpoints = load_endpoints()
     os.environ["MERIDIAN_STACK_DIR"] = str(endpoints.stack_dir)
     return endpoints.bootstrap_servers
