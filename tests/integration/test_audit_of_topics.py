@@ -16,6 +16,7 @@ from jobs.broker.clients import client_settings, make_consumer
 from jobs.broker.topics import create_topics, delete_topics, describe_topics
 from jobs.cli.audit import audit
 from jobs.cli.generate import generate
+from jobs.cli.report import report
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.deployment_file import load_deployment
 from tests.support.reference_job import RawMessage, ReferenceJob
@@ -168,3 +169,16 @@ def test_creating_topics_again_changes_nothing_and_tells_differences(config: Pat
     raw = deployment.topics.raw.model_copy(update={"retention": 3_600_000})
     other = deployment.model_copy(update={"topics": deployment.topics.model_copy(update={"raw": raw})})
     assert any("retention.ms" in line for _, _, lines in describe_topics(other) for line in lines)
+
+
+def test_a_report_tells_what_the_audit_found(config: Path, tmp_path: Path) -> None:
+    run_generate(config)
+    publisher = Publisher(load_deployment(config))
+    publisher.publish(publisher.job())
+    _, judged = run_audit(config)
+    page = tmp_path / "report.html"
+    result = CliRunner().invoke(report, ["--config", str(config), "-o", str(page)])
+    assert result.exit_code == 0, result.output
+    identity = f"<b>{judged['raw']:,}</b> raw</span> = <span><b>{judged['aligned']:,}</b> aligned"
+    assert identity in page.read_text()
+    assert f"<b>{judged['aligned']:,}</b> aligned readings" in page.read_text()
