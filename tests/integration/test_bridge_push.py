@@ -31,7 +31,7 @@ class Client:
     def __init__(self, endpoint: BridgeProcess) -> None:
         port = endpoint.wait_for("listening")["port"]
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"})
-        wait_for(self._is_up, 20, "the endpoint answers")
+        wait_for(self._is_up, 60, "the endpoint answers")
 
     def _is_up(self) -> bool:
         try:
@@ -147,7 +147,7 @@ def test_processes_share_the_port_and_one_that_is_killed_comes_back(place: Place
             except httpx.TransportError:
                 continue  # it had taken the connection
             acknowledged.update(r["event_id"] for r in sent)
-        wait_for(lambda: len(workers_of(endpoint)) == 2, 20, "two again")
+        wait_for(lambda: len(workers_of(endpoint)) == 2, 60, "two again")
         assert len(acknowledged) >= 500
         assert place.ids() >= acknowledged
         assert endpoint.end() == 0
