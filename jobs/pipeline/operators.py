@@ -12,8 +12,8 @@ SOURCE = "raw"
 ALIGN = "align"
 DEDUPLICATE = "deduplicate"
 WINDOW_BY_PLACE = "window-by-place"
-STATE_VERSION = 3  # of all keyed state as this code writes it
-READS_STATE_FROM = 3  # the oldest version that it still reads; raising it is STATE-BREAKING
+STATE_VERSION = 4  # of all keyed state as this code writes it
+READS_STATE_FROM = 4  # the oldest version that it still reads; raising it is STATE-BREAKING
 
 
 def name_branch(transformation: Any) -> None:

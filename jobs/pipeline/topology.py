@@ -15,14 +15,16 @@ from pyflink.table import StreamTableEnvironment
 
 from jobs.pipeline import operators
 from jobs.pipeline.config import Deployment
+from jobs.pipeline.keyed import keyed_by_first
 from jobs.pipeline.manifest import PARAMETER, Manifest, manifest_of
 from jobs.pipeline.raw_table import align_arguments, raw_table
 from jobs.pipeline.sink_tables import sink_table
 from jobs.schemas.cache import open_source
 from udfs.flink.align import align_udf
-from udfs.flink.shards import DeduplicateAndWindow, WindowByPlace, output_type, place_frames_tag
+from udfs.flink.shards import DeduplicateAndWindow, WindowByPlace, frame_type, output_type, place_frames_tag
 from udfs.outputs import sinks_of
 from udfs.rules import Rules
+from udfs.shard_keys import max_parallelism
 
 
 def build(env: StreamExecutionEnvironment, deployment: Deployment, base: Path) -> Manifest:
@@ -31,6 +33,7 @@ def build(env: StreamExecutionEnvironment, deployment: Deployment, base: Path) -
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set_local_timezone("UTC")
     env.set_parallelism(deployment.parallelism)
+    env.set_max_parallelism(max_parallelism(deployment.shards))
 
     frames = _frames(tables, deployment, rules)
     outputs = _outputs(frames, deployment, rules)
@@ -51,20 +54,20 @@ def _frames(tables: StreamTableEnvironment, deployment: Deployment, rules: Rules
     tables.create_temporary_table("raw_readings", raw_table(deployment))
     batches = tables.sql_query(f"SELECT {align_arguments(rules.attribute_headers)} FROM raw_readings")
     tables.create_temporary_view("frames", batches.map(align_udf(rules, topic, source)))
-    return tables.to_data_stream(tables.sql_query("SELECT shard, frame FROM frames WHERE frame IS NOT NULL"))
+    keyed = tables.sql_query("SELECT `key`, frame FROM frames WHERE frame IS NOT NULL")
+    return tables.to_append_stream(keyed, frame_type())
 
 
 def _outputs(frames: DataStream, deployment: Deployment, rules: Rules) -> DataStream:
     topic = deployment.topics.raw.name
     deduplicated = (
-        frames.key_by(lambda row: row[0], key_type=Types.INT())
+        keyed_by_first(frames, Types.PRIMITIVE_ARRAY(Types.BYTE()))
         .process(DeduplicateAndWindow(rules, topic), output_type=output_type())
         .name(operators.DEDUPLICATE)
         .uid(operators.DEDUPLICATE)
     )
     windows_by_place = (
-        deduplicated.get_side_output(place_frames_tag())
-        .key_by(lambda row: row[0], key_type=Types.INT())
+        keyed_by_first(deduplicated.get_side_output(place_frames_tag()), Types.PRIMITIVE_ARRAY(Types.BYTE()))
         .process(WindowByPlace(rules, topic), output_type=output_type())
         .name(operators.WINDOW_BY_PLACE)
         .uid(operators.WINDOW_BY_PLACE)

@@ -16,6 +16,7 @@ from udfs.flink.worker import tune_worker
 from udfs.frame import Readings, Station, decode_frame, encode_part
 from udfs.outputs import Outputs
 from udfs.rules import Rules, WindowKey
+from udfs.shard_keys import max_parallelism, shard_keys
 from udfs.window import PLACE_OF, Windowed, Windows
 
 
@@ -28,7 +29,8 @@ def output_type() -> Any:
 
 
 def frame_type() -> Any:
-    return Types.ROW_NAMED(["shard", "frame"], [Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
+    """Key and frame, as `jobs.pipeline.keyed` wants them."""
+    return Types.ROW_NAMED(["key", "frame"], [Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
 
 
 def place_frames_tag() -> OutputTag:
@@ -101,15 +103,15 @@ class DeduplicateAndWindow(_ShardFunction):
             s.name: tuple({w.key for w in s.windows} & {"cell", "region"}) for s in self._rules.streams
         }
         self._place_streams = {name: keys for name, keys in self._place_streams.items() if keys}
+        self._place_keys = shard_keys(2 * self._rules.shards, max_parallelism(self._rules.shards))
 
-    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
-        shard, data = value
+    def process_element(self, value: bytes, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         self._registry.show()
-        readings, invalid = decode_frame(data)
+        readings, invalid = decode_frame(value)
         watermark_ms = ctx.timer_service().current_watermark()
         outputs = self._outputs
         outputs.invalid(invalid)
-        deduplicator, windows = self._of(shard)
+        deduplicator, windows = self._of(ctx.get_current_key())
         fate = deduplicator.deduplicate(self._store, readings, watermark_ms)
         outputs.deduplicated(readings, fate)
         if readings.probes:
@@ -127,12 +129,12 @@ class DeduplicateAndWindow(_ShardFunction):
         self._publish_windowed(windows.advance(self._store, watermark_ms), ctx)
         yield from self._rows()
 
-    def _of(self, shard: int) -> tuple[Deduplicator, Windows]:
-        windows = self._windows.get(shard)
+    def _of(self, key: int) -> tuple[Deduplicator, Windows]:
+        windows = self._windows.get(key)
         if windows is None:
-            windows = self._windows[shard] = Windows(self._rules.streams, self._window_keys, self._store)
-            self._deduplicators[shard] = Deduplicator(self._rules.dedup, self._store)
-        return self._deduplicators[shard], windows
+            windows = self._windows[key] = Windows(self._rules.streams, self._window_keys, self._store)
+            self._deduplicators[key] = Deduplicator(self._rules.dedup, self._store)
+        return self._deduplicators[key], windows
 
     def _place_frames(self, readings: Readings, rows: list[int]) -> Iterator[Any]:
         """Regroup readings by the shard of their place; a frame for cells and one for regions never mix."""
@@ -145,25 +147,24 @@ class DeduplicateAndWindow(_ShardFunction):
                 members.setdefault(shard, []).append(row)
         tag = place_frames_tag()
         for shard, rows_of_shard in members.items():
-            yield tag, Row(shard, encode_part(readings, rows_of_shard))
+            yield tag, Row(self._place_keys[shard], encode_part(readings, rows_of_shard))
 
     def _place_shards(self, station: Station) -> list[int]:
-        """Cells have even shards, regions odd ones."""
+        """Cells have even shards and so even keys, regions odd ones."""
         keys = self._place_streams.get(station.stream, ())
         return [shard_of(PLACE_OF[key](station), self._rules.shards) * 2 + (key == "region") for key in keys]
 
 
 class WindowByPlace(_ShardFunction):
-    """Keyed by the shard of a cell (even) or a region (odd): windows that readings of many sensors share."""
+    """Keyed by the shard of a cell (an even key) or a region (odd): windows that readings of many sensors share."""
 
     _window_keys = ("cell", "region")
 
-    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
-        shard, data = value
+    def process_element(self, value: bytes, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         self._registry.show()
-        windows = self._of(shard)
+        windows = self._of(ctx.get_current_key())
         watermark_ms = ctx.timer_service().current_watermark()
-        readings, _ = decode_frame(data)
+        readings, _ = decode_frame(value)
         done = windows.add(self._store, readings, range(len(readings)), watermark_ms)
         self._publish_windowed(done, ctx, readings)
         yield from self._rows()
@@ -173,9 +174,9 @@ class WindowByPlace(_ShardFunction):
         self._publish_windowed(self._of(ctx.get_current_key()).advance(self._store, watermark_ms), ctx)
         yield from self._rows()
 
-    def _of(self, shard: int) -> Windows:
-        windows = self._windows.get(shard)
+    def _of(self, key: int) -> Windows:
+        windows = self._windows.get(key)
         if windows is None:
-            key: WindowKey = "region" if shard % 2 else "cell"
-            windows = self._windows[shard] = Windows(self._rules.streams, (key,), self._store)
+            kind: WindowKey = "region" if key % 2 else "cell"
+            windows = self._windows[key] = Windows(self._rules.streams, (kind,), self._store)
         return windows
