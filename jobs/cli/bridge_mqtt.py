@@ -24,9 +24,8 @@ from jobs.bridge.spool import Spool, SpoolUnusable
 from jobs.broker.clients import make_admin
 from jobs.cli.bridge_file import read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
-from jobs.cli.exporter import observed_targets
+from jobs.cli.metrics import shown
 from jobs.observe.bridges import BridgeCollector
-from jobs.observe.endpoint import PageUnavailable, metrics_page
 from jobs.pipeline.config import Deployment
 
 _LOOK_FOR_TOPICS_EVERY_S = 5.0
@@ -93,11 +92,8 @@ def _metrics(config: MqttBridge) -> Iterator[BridgeCollector | None]:
         return
     registry, collector = CollectorRegistry(), BridgeCollector(config.name)
     registry.register(collector)
-    try:
-        with metrics_page(registry, config.metrics_port, observed_targets()):
-            yield collector
-    except PageUnavailable as error:
-        raise CliError(str(error), EXIT_ENVIRONMENT, "choose another metrics_port") from None
+    with shown(registry, config.metrics_port, "choose another metrics_port"):
+        yield collector
 
 
 def _open_lanes(config: MqttBridge, folder: Path, deployment: Deployment) -> Lanes:

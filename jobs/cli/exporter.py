@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import click
@@ -11,9 +9,10 @@ from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from jobs.broker.clients import client_settings
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info
+from jobs.cli.console import EXIT_USAGE, CliError, info
 from jobs.cli.deployment import read_deployment
-from jobs.observe.endpoint import HOST, PageUnavailable, metrics_page
+from jobs.cli.metrics import shown, stop_event
+from jobs.observe.endpoint import HOST
 from jobs.observe.topics import TopicCollector, read_ends
 
 
@@ -35,25 +34,7 @@ def exporter(config_file: Path | None, kafka: str | None, metrics_port: int) -> 
     admin = AdminClient({**settings, "log_level": 2})
     registry = CollectorRegistry()
     registry.register(TopicCollector(lambda: read_ends(admin)))
-    serve_until_stopped(registry, metrics_port)
-
-
-def serve_until_stopped(registry: CollectorRegistry, port: int) -> None:
-    """Show metrics until the process is told to end."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        with metrics_page(registry, port, observed_targets()) as bound:
-            info(f"metrics on http://{HOST}:{bound}/metrics")
-            stop.wait()
-    except PageUnavailable as error:
-        raise CliError(str(error), EXIT_ENVIRONMENT, "choose --metrics-port") from None
-
-
-def observed_targets() -> Path:
-    """Where the local stack's Prometheus looks for processes; there is no such folder without `up --observe`."""
-    from jobs.cli.local.layout import StackLayout, default_root
-    from jobs.cli.local.prometheus import TARGETS
-
-    return StackLayout(default_root()).observe / TARGETS
+    stop = stop_event()
+    with shown(registry, metrics_port) as port:
+        info(f"metrics on http://{HOST}:{port}/metrics")
+        stop.wait()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from pathlib import Path
@@ -13,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from jobs.cli.console import EXIT_ENVIRONMENT, CliError, info, warn
 from jobs.cli.deployment import deployment_option, read_deployment
-from jobs.cli.exporter import observed_targets
 from jobs.cli.generate import Duration
-from jobs.observe.endpoint import HOST, PageUnavailable, metrics_page
+from jobs.cli.metrics import shown, stop_event
+from jobs.observe.endpoint import HOST
 from jobs.observe.probes import ProbeMetrics, Prober
 
 _RECEIVE_S = 0.2
@@ -37,15 +36,11 @@ def probe(config_file: Path, every_ms: int, metrics_port: int) -> None:
     deployment = read_deployment(config_file)
     registry = CollectorRegistry()
     prober = Prober(deployment, ProbeMetrics(registry, deployment.name, every_ms / 1000), every_ms / 1000)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     try:
-        with metrics_page(registry, metrics_port, observed_targets()) as port:
+        with shown(registry, metrics_port) as port:
             info(f"a probe every {every_ms / 1000:g} s; metrics on http://{HOST}:{port}/metrics")
             _run(prober, every_ms / 1000, stop)
-    except PageUnavailable as error:
-        raise CliError(str(error), EXIT_ENVIRONMENT, "choose --metrics-port") from None
     finally:
         prober.close()
 
