@@ -141,32 +141,33 @@ def known_points(rest: FlinkRest, endpoints: Endpoints, name: str, point: Restor
 
 def refuse_unfit_state(rest: FlinkRest, point: RestorePoint, new: Manifest, drained: bool) -> None:
     """State of a job whose manifest says that this code would lose, misread or mix it."""
-    text = manifest_text(rest, point.job)
-    if text is None:
-        warn(f"no manifest is known of the job that made {point.path}: its state is not compared with this code")
-        return
-    try:
-        old = Manifest.parse(text)
-    except ValueError as error:
-        raise CliError(f"{point.path}: {error}", EXIT_USAGE) from None
-    refuse_incompatible(old, new, drained)
+    old = _manifest_behind(rest, point, Manifest.parse)
+    if old is not None:
+        refuse_incompatible(old, new, drained)
 
 
 def refuse_unfit_grid_state(rest: FlinkRest, point: RestorePoint, new: GridManifest) -> None:
     """State of a grid job whose manifest says that this one would lose, misread or mix it."""
-    text = manifest_text(rest, point.job)
-    if text is None:
-        warn(f"no manifest is known of the job that made {point.path}: its state is not compared with this code")
+    old = _manifest_behind(rest, point, GridManifest.parse)
+    if old is None:
         return
-    try:
-        old = GridManifest.parse(text)
-    except ValueError as error:
-        raise CliError(f"{point.path}: {error}", EXIT_USAGE) from None
     if found := grid_obstacles(old, new):
         hint = "give a changed grid or source a new name; CHANGELOG.md marks changes of the code"
         raise CliError("\n  ".join(["state cannot be carried over:", *found]), EXIT_USAGE, hint)
     for line in grids_that_end(old, new):
         info(line)
+
+
+def _manifest_behind(rest: FlinkRest, point: RestorePoint, parse: Callable[[str], _T]) -> _T | None:
+    """What the job that made a savepoint said of itself; None: nobody knows, and that is said."""
+    text = manifest_text(rest, point.job)
+    if text is None:
+        warn(f"no manifest is known of the job that made {point.path}: its state is not compared with this code")
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise CliError(f"{point.path}: {error}", EXIT_USAGE) from None
 
 
 def manifest_text(rest: FlinkRest, job: str) -> str | None:
