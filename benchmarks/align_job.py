@@ -71,11 +71,8 @@ def _accounted(rest: FlinkRest, job_id: str) -> int:
     vertex = next((v["id"] for v in rest.get(f"/jobs/{job_id}")["vertices"] if v["name"].startswith("grid")), None)
     if vertex is None:
         return 0
-    path = f"/jobs/{job_id}/vertices/{vertex}/subtasks/metrics"
-    # A Python counter exists from its first increment on, and asking for one that does not gives nothing at all.
-    known = {metric["id"] for metric in rest.get(path)}
-    wanted = [f"grid.{name}" for name in (GRIDDED, MERGED, LATE, *OUTSIDE) if f"grid.{name}" in known]
-    return sum(int(m["sum"]) for m in rest.get(f"{path}?get={','.join(wanted)}&agg=sum")) if wanted else 0
+    wanted = {f"grid.{name}" for name in (GRIDDED, MERGED, LATE, *OUTSIDE)}
+    return sum(rest.summed_metrics(job_id, vertex, wanted.__contains__).values())
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from jobs.cluster.rest import TERMINAL_STATES, FlinkRest
 
 _FUNCTIONS = Path(__file__).resolve().parents[1] / "sql" / "02_functions.sql"
 _POLL_S = 0.5
+_READ = re.compile(r"Source__.*\.numRecordsIn")
 _STEADY_AFTER = 0.25  # of the readings
 _TIMEOUT_S = 900.0
 
@@ -104,10 +105,7 @@ def _read_by_sources(rest: FlinkRest, job_id: str) -> int:
     total = 0
     for vertex in rest.get(f"/jobs/{job_id}")["vertices"]:
         if vertex["name"].startswith("Source:"):
-            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
-            names = [m["id"] for m in rest.get(path) if re.fullmatch(r"Source__.*\.numRecordsIn", m["id"])]
-            if names:
-                total += sum(int(m["sum"]) for m in rest.get(f"{path}?get={','.join(names)}&agg=sum"))
+            total += sum(rest.summed_metrics(job_id, vertex["id"], _READ.fullmatch).values())
     return total
 
 

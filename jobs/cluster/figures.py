@@ -5,13 +5,12 @@ Counters start anew with each attempt of a job; they are for watching. The audit
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from jobs.cluster.rest import FlinkRest
 from jobs.pipeline.operators import DEDUPLICATE, WINDOW_BY_PLACE
 from udfs import metric_names
-
-_ASKED_AT_ONCE = 40  # names, which become one address
 
 
 class Figures(NamedTuple):
@@ -40,21 +39,12 @@ def read_figures(rest: FlinkRest, job_id: str) -> Figures:
         vertex = vertices.get(operator)
         if vertex is None:
             continue
-        path = f"/jobs/{job_id}/vertices/{vertex}/subtasks/metrics"
-        known = [metric["id"] for metric in rest.get(path)]
-        # Labels stand in front of the name, as pairs: `deduplicate.stage.decode.reason.tombstone.invalid`.
-        wanted = [
-            name
-            for name in known
-            if name.startswith(f"{operator}.") and name.rpartition(".")[2] in metric_names.COUNTERS
-        ]
-        for begin in range(0, len(wanted), _ASKED_AT_ONCE):
-            for metric in rest.get(f"{path}?get={','.join(wanted[begin : begin + _ASKED_AT_ONCE])}&agg=sum"):
-                *labels, name = metric["id"].split(".")
-                count = int(metric["sum"])
-                counts[name] = counts.get(name, 0) + count
-                if name == metric_names.INVALID:
-                    reasons[labels[-1]] = reasons.get(labels[-1], 0) + count
+        for metric, count in rest.summed_metrics(job_id, vertex, partial(_is_counter_of, operator)).items():
+            # Labels stand in front of the name, as pairs: `deduplicate.stage.decode.reason.tombstone.invalid`.
+            *labels, name = metric.split(".")
+            counts[name] = counts.get(name, 0) + count
+            if name == metric_names.INVALID:
+                reasons[labels[-1]] = reasons.get(labels[-1], 0) + count
     return Figures(
         aligned=counts.get(metric_names.ALIGNED, 0),
         duplicates=counts.get(metric_names.DUPLICATES, 0),
@@ -65,6 +55,10 @@ def read_figures(rest: FlinkRest, job_id: str) -> Figures:
         invalid_by_reason={reason: count for reason, count in reasons.items() if count},
         watermark_ms=_watermark_ms(rest, job_id, vertices.get(DEDUPLICATE)),
     )
+
+
+def _is_counter_of(operator: str, metric: str) -> bool:
+    return metric.startswith(f"{operator}.") and metric.rpartition(".")[2] in metric_names.COUNTERS
 
 
 def _watermark_ms(rest: FlinkRest, job_id: str, vertex: str | None) -> int | None:

@@ -17,6 +17,7 @@ from jobs.cluster.restore_points import RestorePoint, plain_path
 
 TERMINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 _FAILING_STATES = frozenset({"FAILING", "FAILED", "RESTARTING"})
+_ASKED_AT_ONCE = 40  # names of metrics, which become one address
 _PYTHON_TRACE = "Traceback (most recent call last):"
 _RECENT_FAILURE_MS = 120_000  # longer than the longest pause between two attempts, and the start after it
 
@@ -64,6 +65,17 @@ class FlinkRest:
 
     def completed_checkpoints(self, job_id: str) -> int:
         return int(self.get(f"/jobs/{job_id}/checkpoints").get("counts", {}).get("completed", 0))
+
+    def summed_metrics(self, job_id: str, vertex: str, is_wanted: Callable[[str], object]) -> dict[str, int]:
+        """A vertex's metrics of such names, each added up over the subtasks. A name appears with its first count."""
+        path = f"/jobs/{job_id}/vertices/{vertex}/subtasks/metrics"
+        # Asking for a name that is not there would give nothing at all.
+        names = [metric["id"] for metric in self.get(path) if is_wanted(metric["id"])]
+        found: dict[str, int] = {}
+        for begin in range(0, len(names), _ASKED_AT_ONCE):
+            asked = ",".join(names[begin : begin + _ASKED_AT_ONCE])
+            found |= {m["id"]: int(m["sum"]) for m in self.get(f"{path}?get={asked}&agg=sum")}
+        return found
 
     def restore_points(self, job_id: str) -> list[RestorePoint]:
         """The newest completed checkpoint and the newest savepoint of a job, as far as there are."""

@@ -310,10 +310,6 @@ def topics_of(stack: Stack, prefix: str) -> list[str]:
 
 def _read_by(stack: Stack, job_id: str, source: str) -> int:
     """How many records a source has read."""
-    total = 0
-    for vertex in stack.rest.get(f"/jobs/{job_id}")["vertices"]:
-        path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
-        names = [m["id"] for m in stack.rest.get(path) if re.search(rf"read-{source}\.numRecordsIn$", m["id"])]
-        for found in stack.rest.get(f"{path}?get={','.join(names)}&agg=sum") if names else []:
-            total += int(found["sum"])
-    return total
+    is_read = re.compile(rf"read-{source}\.numRecordsIn$").search
+    vertices = stack.rest.get(f"/jobs/{job_id}")["vertices"]
+    return sum(sum(stack.rest.summed_metrics(job_id, vertex["id"], is_read).values()) for vertex in vertices)
