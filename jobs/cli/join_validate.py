@@ -11,20 +11,20 @@ import click
 from rich.console import Console
 
 from jobs.broker.clients import make_admin
-from jobs.broker.snapshot import UnreadableTopic
 from jobs.broker.topic_records import topic_records
-from jobs.broker.topics import TopicProblem, delete_named
+from jobs.broker.topics import delete_named
 from jobs.cli.bench_support import figures_table
-from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json
+from jobs.cli.console import EXIT_FAILED, info, print_json
 from jobs.cli.join import grid_option, read_grid_file
 from jobs.cli.join_history import find_history, records_of, start_bounded
-from jobs.cli.reprocess import HINT, wait_or_cancel
+from jobs.cli.reprocess import wait_or_cancel
 from jobs.cli.times import CLOCKS_MS, UtcDay
-from jobs.export.select import Record, UnreadableRecord, read_records
+from jobs.cli.validate_day import plain_errors
+from jobs.export.select import Record, read_records
 from jobs.pipeline.grid_config import GridDeployment
 from jobs.reprocess.deployment import Span
 from jobs.reprocess.grid import grid_rerun_document, grid_topics, with_grid_topics
-from jobs.reprocess.run import EmptySpan, read_document
+from jobs.reprocess.run import read_document
 from jobs.validation.grid import REASONS, GridDayReport, Place, Reader, Taken, validate_grids
 from udfs.grid.frame import unpack
 from udfs.grid.gather import Gatherer
@@ -57,7 +57,7 @@ def validate_day(day_ms: int, config_file: Path, keep: bool, timeout_s: int, as_
     deployment = read_grid_file(config_file)
     rules = deployment.rules(config_file.parent)
     day = datetime.fromtimestamp(day_ms / 1000, UTC).date().isoformat()
-    try:
+    with plain_errors():
         since_ms = day_ms - max(grid.before_ms for grid in rules.grids) - CLOCKS_MS
         history = find_history(deployment, rules, since_ms)
         topics = grid_topics(deployment, f".validate-{day}")
@@ -80,12 +80,6 @@ def validate_day(day_ms: int, config_file: Path, keep: bool, timeout_s: int, as_
             file.unlink(missing_ok=True)
             if not keep:
                 _delete(batch, topics)
-    except (UnreadableTopic, TopicProblem) as error:
-        raise CliError(str(error), EXIT_ENVIRONMENT, HINT) from None
-    except UnreadableRecord as error:
-        raise CliError(str(error), EXIT_FAILED) from None
-    except EmptySpan as error:
-        raise CliError(str(error), EXIT_USAGE) from None
     if as_json:
         print_json(report.to_dict())
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def validate_day(
     """Compute the UTC day DATE again in batch and compare every final window row with what streaming said."""
     deployment = read_deployment(config_file)
     day = datetime.fromtimestamp(day_ms / 1000, UTC).date().isoformat()
-    try:
+    with plain_errors():
         live = _version(deployment, of) if of else current_outputs(deployment)
         batch = _version(deployment, against) if against else _run_day(deployment, config_file, day, day_ms, timeout_s)
         try:
@@ -68,18 +69,25 @@ def validate_day(
         finally:
             if against is None and not keep:
                 delete_outputs(batch)
-    except (UnreadableTopic, UndeliveredRecords, TopicProblem) as error:
-        raise CliError(str(error), EXIT_ENVIRONMENT, HINT) from None
-    except UnreadableRecord as error:
-        raise CliError(str(error), EXIT_FAILED) from None
-    except EmptySpan as error:
-        raise CliError(str(error), EXIT_USAGE) from None
     if as_json:
         print_json(report.to_dict())
     else:
         show(report)
     if not report.ok:
         raise SystemExit(EXIT_FAILED)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """What can go wrong when a day is validated, as lines with exit codes."""
+    try:
+        yield
+    except (UnreadableTopic, UndeliveredRecords, TopicProblem) as error:
+        raise CliError(str(error), EXIT_ENVIRONMENT, HINT) from None
+    except UnreadableRecord as error:
+        raise CliError(str(error), EXIT_FAILED) from None
+    except EmptySpan as error:
+        raise CliError(str(error), EXIT_USAGE) from None
 
 
 def show(report: DayReport) -> None:
