@@ -7,8 +7,12 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.integration.support import ROOT, Stack, committed, members, meridian
 from tests.support.mosquitto import needs_mosquitto
+
+pytestmark = pytest.mark.extended
 
 FIELD = ROOT / "flink-conf" / "deployments" / "field.yaml"
 

@@ -136,6 +136,7 @@ def assert_accounts_close(grid_file: Path) -> dict[str, dict[str, int]]:
     return {a["source"]: a["counts"] for a in json.loads(result.stdout)}
 
 
+@pytest.mark.extended
 def test_two_streams_make_the_rows_of_the_definition_and_every_reading_is_accounted_for(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -228,6 +229,7 @@ def test_the_worked_example_a_straggler_is_a_revision_and_a_later_one_a_dead_let
         wait_for(lambda: not topics_of(stack, f"{name}.grid.validate"), 30, "the batch run's topics are gone")
 
 
+@pytest.mark.extended
 def test_rows_come_unsettled_by_the_wall_clock_when_the_watermark_stands_still(stack: Stack, tmp_path: Path) -> None:
     """The rivers say nothing and are not idle; their first reading would come late without `stalled_after`."""
     name = "grid-stalled"
@@ -280,6 +282,7 @@ def rain_without_rivers(stack: Stack, path: Path, name: str, idle_after: str) ->
 _DAY_S = 24 * 3_600
 
 
+@pytest.mark.extended
 def test_rows_go_on_with_gaps_when_a_source_stops_and_is_idle(stack: Stack, tmp_path: Path) -> None:
     with rain_without_rivers(stack, tmp_path / "g.yaml", "grid-idle", "5 s"):
 
@@ -290,6 +293,7 @@ def test_rows_go_on_with_gaps_when_a_source_stops_and_is_idle(stack: Stack, tmp_
         assert (row["values"]["water_level"]["reason"], row["values"]["rain"]["value"]) == ("no_reading", 1.0)
 
 
+@pytest.mark.extended
 def test_a_source_that_is_ahead_of_a_stopped_one_stops_reading(stack: Stack, tmp_path: Path) -> None:
     """Watermark alignment: rain is at most 10 min ahead of the rivers, and a few batches."""
     with rain_without_rivers(stack, tmp_path / "g.yaml", "grid-held", "10 h") as job_id:

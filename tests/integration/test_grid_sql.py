@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 
 import pandas as pd
+import pytest
 from pyflink.table import DataTypes, EnvironmentSettings, TableEnvironment
 
 from jobs.cli.project import PROJECT_ROOT
 from jobs.pipeline.sql_script import read_script
+
+pytestmark = pytest.mark.extended
 
 PERIOD, TOLERANCE = 300_000, 600_000
 START = 1_700_000_000_000

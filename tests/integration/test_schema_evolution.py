@@ -40,6 +40,8 @@ from udfs.dead_letter import REPLAY_OF
 from udfs.protobuf_encoding import encode_confluent_message
 from udfs.schemas import reading_schema
 
+pytestmark = pytest.mark.extended
+
 NAME = "evolution"
 SUBJECT = f"{NAME}.raw-value"
 READINGS = 20  # of each producer in each phase

@@ -21,6 +21,8 @@ from jobs.cli.project import PROJECT_ROOT, flink_home
 from jobs.cli.stack import flink_client_env, load_endpoints
 from tests.integration.support import Stack, create_topic, meridian, wait_for, write_deployment
 
+pytestmark = pytest.mark.extended
+
 MERIDIAN = [sys.executable, "-m", "jobs.cli.main"]
 
 

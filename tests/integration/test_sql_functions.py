@@ -17,6 +17,8 @@ from tests.integration.support import ROOT, Record, Stack, committed, create_top
 from udfs.crs import Locator
 from udfs.rules import PositionRule
 
+pytestmark = pytest.mark.extended
+
 FUNCTIONS = ROOT / "sql" / "02_functions.sql"
 POSITIONS: list[dict[str, Any]] = [
     {"n": 1, "x": -2.1, "y": 57.15, "crs": "EPSG:4326"},

@@ -18,6 +18,8 @@ from jobs.pipeline.sql_script import split_statements
 from tests.integration.sql_run import NAME, PEERS, SqlRun
 from tests.integration.support import Stack, meridian
 
+pytestmark = pytest.mark.extended
+
 SQL = PROJECT_ROOT / "sql"
 QUERIES = sorted((SQL / "queries").glob("*.sql"))
 

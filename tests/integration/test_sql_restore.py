@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.integration.support import (
     TOPICS,
     Record,
@@ -24,6 +26,8 @@ from tests.integration.support import (
     wait_until_running,
     write_deployment,
 )
+
+pytestmark = pytest.mark.extended
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 START = 1_733_011_200_000  # 2024-12-01T00:00Z

@@ -17,6 +17,7 @@ import pytest
 from jobs.cli.project import flink_home
 from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import flink_client
+from jobs.cluster.rest import TERMINAL_STATES
 from tests.integration.support import Record, Stack, committed, create_topic, produce, wait_for
 from tests.integration.windows_job import STREAMS
 from udfs.pane import windows_of
@@ -151,7 +152,7 @@ class WindowsJob:
         return {engine: _results(self.records(engine)) for engine in ("flink", "single", "framed")}
 
     def cancel(self) -> None:
-        if self._job_id and self._stack.rest.state(self._job_id) == "RUNNING":
+        if self._job_id and self._stack.rest.state(self._job_id) not in TERMINAL_STATES:
             self._stack.rest.cancel(self._job_id)
 
 

@@ -31,6 +31,7 @@ from pyflink.datastream.connectors.kafka import KafkaRecordSerializationSchema, 
 from pyflink.datastream.window import SlidingEventTimeWindows, TumblingEventTimeWindows
 from pyflink.table import StreamTableEnvironment
 
+from jobs.pipeline.keyed import keyed_by_first
 from udfs.flink.shards import (
     DeduplicateAndWindow,
     WindowByPlace,
@@ -159,16 +160,15 @@ def flink_branch(elements: DataStream, stream: StreamRule, window: WindowDefinit
 
 def our_branch(elements: DataStream, engine: str) -> DataStream:
     """The job's own operators, wired as in `jobs.pipeline.topology`."""
-    topic = "elements"
+    topic, frame = "elements", Types.PRIMITIVE_ARRAY(Types.BYTE())
     frames = elements.process(Frames(single=engine == "single"), output_type=frame_type())
     windowed = (
-        frames.key_by(lambda row: row[0], key_type=Types.INT())
+        keyed_by_first(frames, frame)
         .process(DeduplicateAndWindow(RULES, topic), output_type=output_type())
         .uid(f"{engine}-deduplicate")
     )
     by_place = (
-        windowed.get_side_output(place_frames_tag())
-        .key_by(lambda row: row[0], key_type=Types.INT())
+        keyed_by_first(windowed.get_side_output(place_frames_tag()), frame)
         .process(WindowByPlace(RULES, topic), output_type=output_type())
         .uid(f"{engine}-window-by-place")
     )

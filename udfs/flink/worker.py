@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
+import stat
+import threading
+import time
 
 from apache_beam.runners.worker import data_plane, statesampler
 
@@ -23,9 +27,14 @@ _MESSAGE_BYTES = 262_144
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_BLOCK_BYTES, _SPARE_BYTES = 32 << 20, 128 << 20
 
+_STDIN = 0
+_LAST_WORDS_S = 10.0  # that a worker gets to end by itself
+
 
 def tune_worker() -> None:
-    """Collect garbage rarely, keep memory, send smaller messages, end bundles at once; called by every `open`.
+    """Collect garbage rarely, keep memory, send smaller messages, end bundles at once, and outlive no TaskManager.
+
+    Called by every `open`.
 
     Source: https://docs.python.org/3.11/library/gc.html; `apache_beam.runners.worker.data_plane`
     """
@@ -46,6 +55,21 @@ def tune_worker() -> None:
         stream.__init__.__defaults__ = tuple(_MESSAGE_BYTES if v == _BEAM_MESSAGE_BYTES else v for v in defaults)
     statesampler.StateSampler.start = _start_without_thread
     statesampler.StateSampler.stop = _stop_without_thread
+    if stat.S_ISFIFO(os.fstat(_STDIN).st_mode):
+        threading.Thread(target=end_with_parent, args=(_STDIN, _LAST_WORDS_S), name="parent", daemon=True).start()
+
+
+def end_with_parent(pipe: int, last_words_s: float) -> None:
+    """Wait until a pipe's writer is gone, then end this process within so many seconds.
+
+    The TaskManager holds the other end of its workers' standard input, and nothing is ever written to it. A worker
+    whose TaskManager is killed notices by its connections, but may then wait for ever: Beam closes its log handler with
+    the handler's lock held while it waits for a thread that PyFlink makes log to that handler.
+    """
+    while os.read(pipe, 1):
+        pass
+    time.sleep(last_words_s)
+    os._exit(1)
 
 
 def _start_without_thread(sampler: statesampler.StateSampler) -> None:
