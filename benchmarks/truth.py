@@ -21,7 +21,15 @@ import pandas as pd
 import xxhash
 from pyproj import Transformer
 
-from benchmarks.settings import CELL_M, MAX_FUTURE_MS, METRICS, OUT_OF_ORDERNESS_MS, TARGET_CRS, WindowDefinition
+from benchmarks.settings import (
+    CELL_M,
+    FLOOR_MS,
+    MAX_FUTURE_MS,
+    METRICS,
+    OUT_OF_ORDERNESS_MS,
+    TARGET_CRS,
+    WindowDefinition,
+)
 
 _SURELY_LATE_MS = 30 * 60_000
 _NEVER = np.iinfo(np.int64).min // 2
@@ -166,6 +174,8 @@ class Folder:
         claimed_ms = reading["event_time"]
         if claimed_ms > append_ms + MAX_FUTURE_MS:
             return _refused(record, _NEVER, "in_future")
+        if claimed_ms < FLOOR_MS:
+            return _refused(record, _NEVER, "before_floor")
         reason = _fault(reading)
         if reason:
             return _refused(record, claimed_ms, reason)

@@ -45,10 +45,15 @@ def faults(stack: Stack, tmp_path: Path, seed: int) -> StartRun:
 
     def start(scenario: str) -> AbstractContextManager[Run]:
         outcome = Outcome(scenario, seed)
-        _outcomes.append(outcome)
+        note(outcome)
         return fault_run(stack, tmp_path, outcome, int(os.environ.get("MERIDIAN_FAULT_READINGS", "100000")), _RATE)
 
     return start
+
+
+def note(outcome: Outcome) -> None:
+    """Have a run in the table at the end."""
+    _outcomes.append(outcome)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,13 +6,21 @@ Each scenario is one job that is fed all the while; `faults` drains and judges i
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
+import pytest
+
+from benchmarks.workload import Record
 from tests.faults.conftest import StartRun
 from tests.integration.support import wait_for
+from tests.support.faults.feed import event_ms, stamped
 from tests.support.faults.run import BROKER, JOBMANAGER, TASKMANAGER, WORKER
 
 LONGER_THAN_HEARTBEATS_S = 40  # heartbeat.timeout is 20 s
-BROKER_FROZEN_S = 30
+LONGER_THAN_IDLE_S = 45  # time.idle_after is 30 s
+DISTURBED_S = 20
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+IN_1970_S, IN_2100_MS = 3_600, 4_102_444_800_000
 
 
 def test_taskmanager_killed_again_and_again(faults: StartRun) -> None:
@@ -105,6 +113,71 @@ def test_both_taskmanagers_killed(faults: StartRun) -> None:
                 run.kill(TASKMANAGER, all_of_them=True)
 
 
-def test_broker_frozen(faults: StartRun) -> None:
-    with faults("broker frozen 30 s") as run, run.fault(), run.frozen(BROKER):
-        time.sleep(BROKER_FROZEN_S)
+@pytest.mark.parametrize("seconds", [30, 90])
+def test_broker_frozen(faults: StartRun, seconds: int) -> None:
+    with faults(f"broker frozen {seconds} s") as run, run.fault(), run.frozen(BROKER):
+        time.sleep(seconds)
+
+
+def test_checkpoints_cannot_be_written_for_a_while(faults: StartRun) -> None:
+    with faults("checkpoints fail") as run, run.fault(), run.no_checkpoints():
+        pass
+
+
+def test_clocks_that_are_off_move_no_window_of_the_others(faults: StartRun) -> None:
+    with faults("clocks off by hours to decades") as run:
+        with run.fault(), run.feed.changed(with_other_clocks):
+            time.sleep(DISTURBED_S)
+        with run.fault():
+            run.kill(TASKMANAGER)
+
+
+def with_other_clocks(record: Record) -> Iterator[Record]:
+    """One reading in ten also as other clocks would have stamped it, ahead and behind."""
+    yield record
+    own_ms = event_ms(record)
+    if own_ms is None or own_ms // 10 % 10:
+        return
+    now_ms = time.time_ns() // 1_000_000
+    for name, time_ms in {
+        "hour-fast": now_ms + HOUR_MS,
+        "day-fast": now_ms + DAY_MS,
+        "hour-slow": own_ms - HOUR_MS,
+        "day-slow": own_ms - DAY_MS,
+        "in-2100": IN_2100_MS,
+    }.items():
+        yield stamped(record, name, time_ms)
+    yield stamped(record, "in-1970", IN_1970_S, IN_1970_S * 1_000)
+
+
+def test_a_burst_of_late_readings_at_ten_times_the_rate(faults: StartRun) -> None:
+    with faults("late burst at 10 times the rate") as run, run.fault(), run.feed.changed(with_late_ones, times=10):
+        time.sleep(DISTURBED_S)
+
+
+def with_late_ones(record: Record) -> Iterator[Record]:
+    """Nine more readings for each, two hours late."""
+    yield record
+    own_ms = event_ms(record)
+    if own_ms is not None:
+        for number in range(9):
+            yield stamped(record, f"late{number}", own_ms - 2 * HOUR_MS - number * MINUTE_MS)
+
+
+def test_a_partition_that_falls_silent_holds_nothing_up(faults: StartRun) -> None:
+    with faults("a partition is silent") as run, run.fault(), run.feed.changed(all_but_partition_2):
+        time.sleep(LONGER_THAN_IDLE_S)
+        before = run.windows()
+        wait_for(lambda: run.windows() > before, 60, "windows that close while the partition is silent")
+
+
+def all_but_partition_2(record: Record) -> Iterator[Record]:
+    if record.partition != 2:
+        yield record
+
+
+def test_a_partition_is_sent_again_from_its_beginning(faults: StartRun) -> None:
+    with faults("a partition sent again") as run:
+        run.feed.stop()
+        run.outcome.faults += 1
+        assert run.feed.send_again(partition=1) > 1_000

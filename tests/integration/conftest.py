@@ -16,8 +16,9 @@ from tests.integration.sql_run import sql_run as sql_run  # a fixture that two m
 from tests.integration.support import Stack, meridian
 from tests.support.prometheus import Prometheus
 
-KAFKA_PORT = int(os.environ.get("MERIDIAN_TEST_KAFKA_PORT", "29092"))
-REST_PORT = int(os.environ.get("MERIDIAN_TEST_REST_PORT", "28081"))
+# Where another run is under way on this machine, the next ports that are free.
+KAFKA_PORT = int(os.environ.get("MERIDIAN_TEST_KAFKA_PORT") or first_free(29092, set()))
+REST_PORT = int(os.environ.get("MERIDIAN_TEST_REST_PORT") or first_free(28081, set()))
 
 
 def observe_options() -> list[str]:

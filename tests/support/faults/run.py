@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 from confluent_kafka import KafkaException
@@ -44,10 +45,10 @@ _DRAIN_S = 240
 class Run:
     """One job with its feed and its reader; scenarios call what they need of it, in any order."""
 
-    def __init__(self, stack: Stack, folder: Path, outcome: Outcome, readings: int, rate: int) -> None:
+    def __init__(self, stack: Stack, folder: Path, outcome: Outcome, readings: int, rate: int, **changes: Any) -> None:
         self.stack, self.outcome = stack, outcome
         self.name = re.sub(r"[^a-z0-9]+", "-", f"fault {outcome.scenario} {outcome.seed}")
-        self.deployment = write_deployment(folder / "deployment.yaml", self.name, WHOLE)
+        self.deployment = write_deployment(folder / "deployment.yaml", self.name, WHOLE, **changes)
         self.topics = Topics(self.name)
         self._rng = random.Random(outcome.seed)
         meridian("topics", "create", "--config", self.deployment)
@@ -79,14 +80,32 @@ class Run:
             victim.kill()
 
     @contextmanager
-    def frozen(self, what: str) -> Iterator[None]:
-        """SIGSTOP one of the processes; it goes on when the block ends."""
-        victim = self._one_of(what)
-        victim.send_signal(signal.SIGSTOP)
+    def frozen(self, what: str, *, all_of_them: bool = False) -> Iterator[None]:
+        """SIGSTOP one of the processes, or all of them; they go on when the block ends."""
+        victims = members(self.stack, what) if all_of_them else [self._one_of(what)]
+        for victim in victims:
+            victim.send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            victim.send_signal(signal.SIGCONT)
+            for victim in victims:
+                victim.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def no_checkpoints(self) -> Iterator[None]:
+        """A file where the job's checkpoints go, until one has failed: no user, not even root, can write past it."""
+        folder = self.stack.folder / "checkpoints" / self.job_id
+        away = folder.with_suffix(".away")
+        counts, failed = f"/jobs/{self.job_id}/checkpoints", "failed"
+        before = self.stack.rest.get(counts)["counts"][failed]
+        folder.rename(away)
+        folder.write_text("in the way")
+        try:
+            wait_for(lambda: self.stack.rest.get(counts)["counts"][failed] > before, 90, "a checkpoint fails")
+            yield
+        finally:
+            folder.unlink()
+            away.rename(folder)
 
     def _one_of(self, what: str) -> psutil.Process:
         """The newest worker, since an earlier job's may linger; a TaskManager that has a worker, and so tasks."""
@@ -103,18 +122,23 @@ class Run:
         return self._rng.choice(wait_for(candidates, 60, f"a process {what} at work"))
 
     def kill_before_commit(self) -> int:
-        """Kill all TaskManagers when a checkpoint is complete and its transactions are not committed; its number.
+        """Kill all TaskManagers when a checkpoint is complete and its transactions are not committed; its number."""
+        victims = members(self.stack, TASKMANAGER)
+        checkpoint = self.await_metadata()
+        for victim in victims:
+            victim.kill()
+        return checkpoint
+
+    def await_metadata(self) -> int:
+        """Wait for the moment in which a checkpoint is complete and its transactions are not committed; its number.
 
         The JobManager writes the checkpoint's metadata, and only then tells the TaskManagers to commit.
         """
-        victims = members(self.stack, TASKMANAGER)
         folder = self.stack.folder / "checkpoints" / self.job_id
         known = set(folder.glob("chk-*/_metadata"))
         deadline = time.monotonic() + 120
         while not (new := set(folder.glob("chk-*/_metadata")) - known):
             assert time.monotonic() < deadline, "no checkpoint"
-        for victim in victims:
-            victim.kill()
         return int(new.pop().parent.name.removeprefix("chk-"))
 
     def submit(self, *arguments: str) -> str:
@@ -177,6 +201,10 @@ class Run:
         except (KafkaException, Undelivered):
             return {}  # away just now
 
+    def windows(self) -> int:
+        """How many window results the watching reader has seen."""
+        return sum(len(log) for (topic, _), log in self.watcher.log.items() if topic == self.topics.windows)
+
     def open_transactions(self) -> int:
         """Partitions in which readers are held up."""
         return len(unstable(self.stack.bootstrap_servers, self.topics.all))
@@ -188,10 +216,7 @@ class Run:
         bootstrap, raw = self.stack.bootstrap_servers, f"{self.name}.raw"
         sent = self.outcome.records = self.feed.stop()
         assert sum(raw_ends(bootstrap, raw).values()) == sent, "what was sent is not what the broker has"
-        answer = meridian("audit", "--config", self.deployment, "--json", "--close", "--wait", str(_DRAIN_S),
-                          check=False, timeout_s=_DRAIN_S + 120)  # fmt: skip
-        assert answer.stdout, answer.stderr
-        audited = json.loads(answer.stdout)
+        audited = self.audit()
         wait_for(lambda: not self.open_transactions(), 90, "last stable offset = high watermark")
         verdict = judge(read_truth(bootstrap, raw), bootstrap, self.topics, "whole", _GRACE)
         self.outcome.lost = audited["lost"] + _count(verdict.problems, "_missing")
@@ -200,11 +225,20 @@ class Run:
             verdict.problems, "_missing", "_doubled"
         )  # fmt: skip
         assert verdict.correct, (verdict.problems, verdict.samples)
-        assert answer.returncode == 0, answer.stdout
+        assert audited["ok"], audited
         assert audited["raw"] == sum(audited[c] for c in ("aligned", "duplicates", "invalid", "shed")) == sent
         assert min(verdict.figures[name] for name in ("aligned", "duplicate", "invalid", "late 5min")) > 0, verdict
         self._readers_agree()
         self._nothing_is_left()
+
+    def audit(self) -> dict[str, Any]:
+        """What the audit says once everything has been drained."""
+        answer = meridian("audit", "--config", self.deployment, "--json", "--close", "--wait", str(_DRAIN_S),
+                          check=False, timeout_s=_DRAIN_S + 120)  # fmt: skip
+        assert answer.stdout, answer.stderr
+        verdict = dict(json.loads(answer.stdout))
+        assert verdict["ok"] == (answer.returncode == 0)
+        return verdict
 
     def abandon(self) -> None:
         """Leave nothing running, whatever has gone wrong."""
