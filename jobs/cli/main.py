@@ -46,6 +46,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "exporter": ("jobs.cli.exporter:exporter", "Show offsets and open transactions of all topics to Prometheus."),
     "probe": ("jobs.cli.probe:probe", "Send a probe every so often, and measure its way through every stage."),
     "bench": ("jobs.cli.bench:bench", "Measure against a plain loop doing the same work."),
+    "soak": ("jobs.cli.soak:soak", "Let random faults happen to a job for an hour, and judge what it published."),
     "demo": ("jobs.cli.demo:demo", "Run a lively hour through the whole job, and audit it."),
     "config": ("jobs.cli.config:config", "Validate and show a deployment configuration."),
     "schema": ("jobs.cli.schema:schema", "Check schemas before they are deployed, and register them."),

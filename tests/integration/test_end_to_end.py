@@ -64,6 +64,7 @@ def assert_dead_letters_can_be_sent_again(deployment: Path, before: dict[str, in
     assert (again["sent"], again["sent_before"]) == (sent, sent)
 
 
+@pytest.mark.extended  # `test_fault.py` kills both, too
 @pytest.mark.parametrize(
     ("name", "victim"), [("taskmanager", "TaskManagerRunner"), ("worker", "pyflink.fn_execution.beam.beam_boot")]
 )
