@@ -142,6 +142,10 @@ _port = click.IntRange(1024, 65535)
     "--observe-port", "--observe", is_flag=False, flag_value=9090, type=_port,
     help="Also run Prometheus with the project's rules, on port 9090 or the one given.  [default: no]",
 )  # fmt: skip
+@click.option(
+    "--ha-port", "--ha", is_flag=False, flag_value=2181, type=_port,
+    help="Also run ZooKeeper, on port 2181 or the one given: jobs outlive a killed JobManager.  [default: no]",
+)  # fmt: skip
 @click.option("--timeout", "timeout_s", type=click.IntRange(5), default=180, show_default=True, help="Seconds to wait.")
 @_dir_option
 def up(stack_dir: str | None, timeout_s: int, **chosen: int | str | None) -> None:
@@ -168,6 +172,8 @@ def up(stack_dir: str | None, timeout_s: int, **chosen: int | str | None) -> Non
     info(f"  Flink    {running.rest_url}  ({running.taskmanagers} TaskManagers, {running.slots} slots each)")
     if running.profile:
         info(f"  profile  {running.profile}")
+    if running.ha_port:
+        info(f"  HA       ZooKeeper on {HOST}:{running.ha_port}: jobs outlive the JobManager")
     if running.mqtt_port:
         info(f"  MQTT     mqtt://{HOST}:{running.mqtt_port}")
     if running.observe_port:
@@ -228,6 +234,9 @@ def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Superviso
         find_prometheus()
         require_free(observe_port, "Prometheus", "--observe-port")
         taken.add(observe_port)
+    if ha_port := wanted.get("ha_port"):
+        require_free(ha_port, "ZooKeeper", "--ha-port")
+        taken.add(ha_port)
     others: dict[str, Any] = {}
     # Two stacks that start at the same moment find the same ports free, so they begin to count at different ones.
     shift = (wanted["kafka_port"] - DEFAULTS["kafka_port"]) % 1000

@@ -7,18 +7,18 @@ readings each run has at least (100,000), `MERIDIAN_FAULT_REPORT` where the figu
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests.integration.conftest import stack
+from jobs.cli.local.ports import first_free
+from tests.integration.conftest import KAFKA_PORT, started_stack
 from tests.integration.support import Stack
 from tests.support.faults.report import Outcome, table, write
 from tests.support.faults.run import Run, fault_run
-
-__all__ = ["stack"]
 
 _RATE = 2_000  # a second; what two busy cores bear beside everything else
 _outcomes: list[Outcome] = []
@@ -32,6 +32,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "faults" in metafunc.fixturenames:
         seeds = range(1, 1 + int(os.environ.get("MERIDIAN_FAULT_SEEDS", "1")))
         metafunc.parametrize("seed", seeds, ids=[f"seed{seed}" for seed in seeds])
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose JobManager is highly available."""
+    with started_stack(tmp_path_factory.mktemp("stack"), "--ha", str(first_free(KAFKA_PORT + 20, set()))) as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,19 @@ def prometheus(stack: Stack) -> Prometheus:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack; its folder and broker are also in the environment, where the command line finds them."""
-    folder: Path = tmp_path_factory.mktemp("stack")
+    with started_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@contextmanager
+def started_stack(folder: Path, *options: str) -> Iterator[Stack]:
+    """A stack in that folder, started with these further options of `meridian up`."""
     os.environ["MERIDIAN_STACK_DIR"] = str(folder)
     os.environ["MERIDIAN_KAFKA"] = f"127.0.0.1:{KAFKA_PORT}"
     try:
         # Two slots each: after a kill the job fits on the TaskManager that is left.
         ports = ["--kafka-port", str(KAFKA_PORT), "--rest-port", str(REST_PORT), *observe_options()]
-        meridian("up", *ports, "--taskmanagers", "2")
+        meridian("up", *ports, "--taskmanagers", "2", *options)
         yield Stack(folder, f"127.0.0.1:{KAFKA_PORT}", f"http://127.0.0.1:{REST_PORT}")
     finally:
         meridian("down", "--wipe", check=False)

@@ -21,6 +21,7 @@ from jobs.cli.local import beam_loopback, java, metrics_gateway, ports
 from jobs.cli.local.layout import MEMBER_VARIABLE, StackLayout
 from jobs.cli.local.render import StackInfo, flatten, flink_config
 from jobs.cli.local.supervision import Supervisor, supervisor_config, sweep
+from jobs.cli.local.zookeeper import zookeeper_command
 from jobs.cli.main import COMMANDS, cli
 from jobs.cli.project import FLINK_CONF, flink_home
 from jobs.cli.stack import load_endpoints
@@ -77,6 +78,15 @@ def test_rendered_config_has_ports_slots_and_folders_of_the_stack(layout: StackL
     )
     assert config["execution.checkpointing.dir"] == f"file://{layout.root}/checkpoints"
     assert config["execution.checkpointing.savepoint-dir"] == f"file://{layout.root}/savepoints"
+
+
+def test_high_availability_is_asked_for_and_stays_on_loopback(layout: StackLayout) -> None:
+    without, config = (flink_config(project_config(), chosen(**ha), layout) for ha in ({}, {"ha_port": 12181}))
+    assert not [key for key in without if key.startswith("high-availability")]
+    assert config["high-availability.zookeeper.quorum"] == "127.0.0.1:12181"
+    zookeeper_command(12181, layout.zookeeper, Path("java"), "", Path("log4j"), Path("log"))
+    settings = (layout.zookeeper / "zoo.cfg").read_text(encoding="utf-8").splitlines()
+    assert {"clientPortAddress=127.0.0.1", "admin.enableServer=false"} <= set(settings)
 
 
 def test_no_folder_of_the_project_config_is_left_in_a_stack(layout: StackLayout) -> None:

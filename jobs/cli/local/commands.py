@@ -23,6 +23,7 @@ from jobs.cli.local.layout import MEMBER_VARIABLE, StackLayout
 from jobs.cli.local.mosquitto import mosquitto_command
 from jobs.cli.local.prometheus import prometheus_command
 from jobs.cli.local.render import StackInfo, worker_python
+from jobs.cli.local.zookeeper import zookeeper_command
 from jobs.cli.project import PROJECT_ROOT, flink_home
 
 _RESULT_PREFIX: Final = "BASH_JAVA_UTILS_EXEC_RESULT:"
@@ -30,7 +31,7 @@ _KEPT_VARIABLES: Final = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FI
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BROKER, JOBMANAGER, METRICS, TASKMANAGER = "broker", "jobmanager", "metrics", "taskmanager"
-MOSQUITTO, PROMETHEUS, EXPORTER = "mosquitto", "prometheus", "exporter"
+MOSQUITTO, PROMETHEUS, EXPORTER, ZOOKEEPER = "mosquitto", "prometheus", "exporter", "zookeeper"
 
 
 def member_env(layout: StackLayout, java: Java) -> dict[str, str]:
@@ -161,6 +162,11 @@ def stack_commands(info: StackInfo, layout: StackLayout, java: Java, server_prop
             *(*jm_dynamic, "-D", f"metrics.reporter.push.jobName={JOBMANAGER}"),
         ],
     }
+    if info.ha_port:
+        log4j, log_file = layout.flink / "conf" / "log4j-console.properties", layout.logs / f"{ZOOKEEPER}.log"
+        commands[ZOOKEEPER] = zookeeper_command(
+            info.ha_port, layout.zookeeper, java.executable, flink_classpath(layout), log4j, log_file
+        )
     if info.mqtt_port:
         commands[MOSQUITTO] = mosquitto_command(info.mqtt_port, layout.mosquitto)
     if info.observe_port:

@@ -58,6 +58,10 @@ class StackLayout:
         return self.root / "observe"
 
     @property
+    def zookeeper(self) -> Path:
+        return self.root / "zookeeper"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
@@ -142,6 +146,7 @@ class StackLayout:
             self.kafka,
             self.mosquitto,
             self.observe,
+            self.zookeeper,
             self.checkpoints,
             self.savepoints,
             self.logs,

@@ -16,6 +16,7 @@ from jobs.cli.local.beam_loopback import write_jar
 from jobs.cli.local.layout import StackLayout
 from jobs.cli.local.ports import HOST
 from jobs.cli.local.profiles import base_config, flatten
+from jobs.cli.local.zookeeper import ha_config
 from jobs.cli.project import FLINK_CONF, flink_home
 
 LOG_CONFIGS: Final = ("log4j-console.properties", "log4j-cli.properties", "log4j-session.properties")
@@ -37,6 +38,7 @@ class StackInfo:
     profile: str | None = None
     mqtt_port: int | None = None
     observe_port: int | None = None
+    ha_port: int | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -100,6 +102,8 @@ def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) 
         "metrics.reporter.push.deleteOnShutdown": True,
         "metrics.reporter.push.filterLabelValueCharacters": False,
     }
+    if info.ha_port:
+        config |= ha_config(info.ha_port, f"file://{layout.plain(layout.root) / 'zookeeper' / 'jobs'}")
     return config
 
 

@@ -79,6 +79,14 @@ class Run:
         for victim in found if all_of_them else [self._one_of(what)]:
             victim.kill()
 
+    def kill_jobmanager(self) -> None:
+        """kill -9; without high availability the job is gone then, and the runbook is followed."""
+        settings = {setting["key"]: setting["value"] for setting in self.stack.rest.get("/jobmanager/config")}
+        self.kill(JOBMANAGER)
+        wait_for(self.cluster_answers, 120, "the JobManager is back")
+        if settings.get("high-availability.type", "NONE") == "NONE":
+            self.go_on(self.newest_point())
+
     @contextmanager
     def frozen(self, what: str, *, all_of_them: bool = False) -> Iterator[None]:
         """SIGSTOP one of the processes, or all of them; they go on when the block ends."""

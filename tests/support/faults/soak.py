@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.integration.support import Stack, wait_for
+from tests.integration.support import Stack
 from tests.support.faults.report import Outcome
-from tests.support.faults.run import BROKER, JOBMANAGER, TASKMANAGER, WORKER, Run, fault_run
+from tests.support.faults.run import BROKER, TASKMANAGER, WORKER, Run, fault_run
 
 Say = Callable[[str], object]
 
@@ -41,11 +41,8 @@ def kill_broker(run: Run) -> None:
 
 
 def kill_jobmanager(run: Run) -> None:
-    """Followed by the runbook, since the local stack has no high availability."""
     run.await_checkpoint()
-    run.kill(JOBMANAGER)
-    wait_for(run.cluster_answers, 120, "the JobManager is back")
-    run.go_on(run.newest_point())
+    run.kill_jobmanager()
 
 
 def freeze_broker(run: Run) -> None:
