@@ -1,8 +1,9 @@
-"""`meridian savepoint`, `cancel` and `upgrade`: the life of a running job."""
+"""`meridian savepoint`, `cancel` and `upgrade`: the life of a running job, and how one job replaces another."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -16,10 +17,19 @@ from jobs.cluster.package import Package, build_package
 from jobs.cluster.rest import TERMINAL_STATES, ClusterError, FlinkRest, Job
 from jobs.cluster.restore_points import latest
 from jobs.pipeline.config import Deployment
-from jobs.pipeline.deployment_file import load_deployment
+from jobs.pipeline.deployment_file import InvalidDeployment, load_deployment
 from jobs.pipeline.manifest import PARAMETER, Manifest
+from jobs.scaling.limits import kept_by_upgrade
 
 _SAVEPOINT_TIMEOUT_S = 300.0
+
+
+class Version(NamedTuple):
+    """What a job is started from."""
+
+    package: Package
+    deployment: Deployment
+    parallelism: int
 
 
 @click.command(epilog="\b\nExample:\n  meridian savepoint --config flink-conf/deployments/demo.yaml --json")
@@ -27,7 +37,7 @@ _SAVEPOINT_TIMEOUT_S = 300.0
 @click.option("--json", "as_json", is_flag=True, help="Print the path as JSON.")
 def savepoint(config_file: Path, as_json: bool) -> None:
     """Take a savepoint of a running job, which goes on."""
-    endpoints, rest, job = _running(read_deployment(config_file))
+    endpoints, rest, job = running_job(read_deployment(config_file))
     path = ask(lambda: rest.savepoint(job.id, endpoints.savepoints_dir.as_uri(), _SAVEPOINT_TIMEOUT_S))
     if as_json:
         print_json({"job_id": job.id, "savepoint": path})
@@ -40,7 +50,7 @@ def savepoint(config_file: Path, as_json: bool) -> None:
 @click.option("--savepoint", "with_savepoint", is_flag=True, help="Stop with a savepoint, to be started again from it.")
 def cancel(config_file: Path, with_savepoint: bool) -> None:
     """End a running job; without --savepoint its open transactions are left to the next job of that name."""
-    _cancel(*_running(read_deployment(config_file)), with_savepoint)
+    _cancel(*running_job(read_deployment(config_file)), with_savepoint)
 
 
 def cancel_beside(name: str, with_savepoint: bool) -> None:
@@ -85,7 +95,7 @@ What it does:
 def upgrade(config_file: Path, check: bool, drained: bool, timeout_s: int, as_json: bool) -> None:
     """Replace a running job by this checkout's code and the given deployment, through a savepoint."""
     deployment = read_deployment(config_file)
-    endpoints, rest, job = _running(deployment)
+    endpoints, rest, job = running_job(deployment)
     package = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES)
     refuse_unfit_topics(deployment, config_file)
     old = ask(lambda: rest.user_config(job.id)).get(PARAMETER)
@@ -95,18 +105,61 @@ def upgrade(config_file: Path, check: bool, drained: bool, timeout_s: int, as_js
     if check:
         success("the state of the running job can be carried over")
         return
-    old_package = _package_of(job.id)
+    running = ask(lambda: rest.parallelism(job.id))
+    old_version = version_of(job.id, running)
+    was_configured = old_version.deployment.parallelism if old_version else None
+    parallelism = kept_by_upgrade(running, was_configured, deployment.parallelism)
+    _tell_parallelism(running, parallelism, deployment.parallelism, config_file)
+    new = Version(package, deployment, parallelism)
+    new_id, path = replace_job(endpoints, rest, job, new, old_version, config_file, timeout_s)
+    if as_json:
+        print_json({"old_job_id": job.id, "job_id": new_id, "savepoint": path, "parallelism": parallelism})
+    success(f"{job_name(deployment)} runs as job {new_id}")
+
+
+def replace_job(
+    endpoints: Endpoints,
+    rest: FlinkRest,
+    job: Job,
+    new: Version,
+    old: Version | None,
+    config_file: Path,
+    timeout_s: float,
+) -> tuple[str, str]:
+    """End a job and start another from its state; the id of that, and the savepoint or checkpoint between them.
+
+    Raises
+    ------
+    CliError : the new one does not run. The old one does again, where it is here (`old`) and could stop by itself.
+    """
     path, was_failing = _stop(endpoints, rest, job)
-    new_id = _start(endpoints, rest, package, deployment, path, timeout_s)
+    new_id = _start(endpoints, rest, new, path, timeout_s)
     if isinstance(new_id, CliError):
         if was_failing:
             again = f"mend it, then `meridian submit --config {config_file} --from-savepoint {path}`"
             raise CliError(new_id.message, EXIT_FAILED, again)
-        _roll_back(endpoints, rest, old_package, path, timeout_s, new_id)
+        _roll_back(endpoints, rest, old, path, timeout_s, new_id)
     assert isinstance(new_id, str)
-    if as_json:
-        print_json({"old_job_id": job.id, "job_id": new_id, "savepoint": path})
-    success(f"{job_name(deployment)} runs as job {new_id}")
+    return new_id, path
+
+
+def version_of(job_id: str, parallelism: int) -> Version | None:
+    """What a running job was started from; None: its package is not here, or this code cannot read it."""
+    submission = HISTORY.find(job_id)
+    package = submission.package if submission else None
+    if package is None:
+        return None
+    try:
+        return Version(package, load_deployment(package.deployment_file), parallelism)
+    except InvalidDeployment:
+        return None
+
+
+def _tell_parallelism(running: int, becomes: int, configured: int, config_file: Path) -> None:
+    if becomes != configured:
+        info(f"parallelism stays {becomes}, as the job was scaled; {config_file} says {configured}, as it did before")
+    elif becomes != running:
+        info(f"parallelism {running} -> {becomes}, as {config_file} says")
 
 
 def _stop(endpoints: Endpoints, rest: FlinkRest, job: Job) -> tuple[str, bool]:
@@ -143,20 +196,18 @@ def _give_up(rest: FlinkRest, job: Job) -> str:
     return path
 
 
-def _start(
-    endpoints: Endpoints, rest: FlinkRest, package: Package, deployment: Deployment, savepoint: str, timeout_s: float
-) -> str | CliError:
+def _start(endpoints: Endpoints, rest: FlinkRest, version: Version, savepoint: str, timeout_s: float) -> str | CliError:
     """Submit and wait for the first checkpoint, which has seen all tasks and states; the job's id, or what failed."""
     client = flink_client(endpoints)
     try:
-        job_id = client.run(client.command(package, deployment.parallelism, savepoint))
+        job_id = client.run(client.command(version.package, version.parallelism, savepoint))
     except ClusterError as error:
         # The client may have failed after the cluster took the job; two jobs of one name would fence each other.
-        left = ask(lambda: rest.running(job_name(deployment)))
+        left = ask(lambda: rest.running(job_name(version.deployment)))
         if left is None:
             return CliError(str(error))
         job_id = left.id
-    remember(rest, job_id, deployment, package)
+    remember(rest, job_id, version.deployment, version.package)
     try:
         rest.wait(
             lambda: rest.completed_checkpoints(job_id) > 0 or rest.state(job_id) in TERMINAL_STATES,
@@ -186,24 +237,20 @@ def _end(rest: FlinkRest, job_id: str) -> None:
 
 
 def _roll_back(
-    endpoints: Endpoints, rest: FlinkRest, package: Package | None, savepoint: str, timeout_s: float, error: CliError
+    endpoints: Endpoints, rest: FlinkRest, old: Version | None, savepoint: str, timeout_s: float, error: CliError
 ) -> None:
-    if package is None:
-        raise CliError(error.message, EXIT_FAILED, f"the old package is not here; start it by hand from {savepoint}")
+    if old is None:
+        raise CliError(
+            error.message, EXIT_FAILED, f"the old package cannot be used here; start it by hand from {savepoint}"
+        )
     warn(f"{error.message}; going back to the old version")
-    old = load_deployment(package.deployment_file)
-    job_id = _start(endpoints, rest, package, old, savepoint, timeout_s)
+    job_id = _start(endpoints, rest, old, savepoint, timeout_s)
     if isinstance(job_id, CliError):
         raise CliError(f"the old version does not run either: {job_id.message}", EXIT_FAILED, f"savepoint: {savepoint}")
     raise CliError(f"{error.message}; rolled back, the old version runs as job {job_id}", EXIT_FAILED)
 
 
-def _package_of(job_id: str) -> Package | None:
-    submission = HISTORY.find(job_id)
-    return submission.package if submission else None
-
-
-def _running(deployment: Deployment) -> tuple[Endpoints, FlinkRest, Job]:
+def running_job(deployment: Deployment) -> tuple[Endpoints, FlinkRest, Job]:
     endpoints = load_endpoints()
     rest = FlinkRest(endpoints.rest_url)
     job = ask(lambda: rest.running(job_name(deployment)))

@@ -63,6 +63,16 @@ class FlinkRest:
         job = self.get(f"/jobs/{job_id}")
         return job["state"] == "RUNNING" and all(v["status"] == "RUNNING" for v in job["vertices"])
 
+    def parallelism(self, job_id: str) -> int:
+        """How many slots a job takes: as many as its widest task has subtasks."""
+        tasks = [int(vertex["parallelism"]) for vertex in self.get(f"/jobs/{job_id}")["vertices"]]
+        if not tasks:
+            raise ClusterError(f"job {job_id} has no tasks yet")
+        return max(tasks)
+
+    def free_slots(self) -> int:
+        return int(self.get("/overview")["slots-available"])
+
     def completed_checkpoints(self, job_id: str) -> int:
         return int(self.get(f"/jobs/{job_id}/checkpoints").get("counts", {}).get("completed", 0))
 

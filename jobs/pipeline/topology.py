@@ -28,11 +28,14 @@ from udfs.shard_keys import max_parallelism
 
 
 def build(env: StreamExecutionEnvironment, deployment: Deployment, base: Path) -> Manifest:
-    """Add the whole job to `env`; nothing runs before `env.execute`."""
+    """Add the whole job to `env`; nothing runs before `env.execute`.
+
+    The parallelism is that of `env`, so that `flink run --parallelism` counts: a job may have been scaled since its
+    deployment was written.
+    """
     rules = deployment.rules(base)
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set_local_timezone("UTC")
-    env.set_parallelism(deployment.parallelism)
     env.set_max_parallelism(max_parallelism(deployment.shards))
 
     frames = _frames(tables, deployment, rules)
