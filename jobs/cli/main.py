@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "cancel": ("jobs.cli.lifecycle:cancel", "Cancel a running job."),
     "upgrade": ("jobs.cli.lifecycle:upgrade", "Stop a job with a savepoint and start its new version from it."),
     "scale": ("jobs.cli.scale:scale", "Change the parallelism of a running job, through a savepoint."),
+    "autoscale": ("jobs.cli.autoscale:autoscale", "Scale a running job by its lag and its streams' latency."),
     "plan": ("jobs.cli.plan:plan", "Size a deployment before it runs, with the arithmetic, or check one."),
     "doctor": ("jobs.cli.doctor:doctor", "Say what is wrong with a running deployment, and what to change."),
     "generate": ("jobs.cli.generate:generate", "Produce sensor readings, with faults where wanted."),

@@ -163,6 +163,10 @@ class Stream(Section):
     allowed_lateness: DurationMs = 0
     early_every: Annotated[DurationMs, Field(gt=0)] | None = None
     delivery: rules.Delivery = "exactly-once"
+    sla: Annotated[DurationMs, Field(gt=0)] | None = Field(
+        default=None,
+        description="from the raw to the aligned topic, for half of the readings; for `meridian autoscale`",
+    )
     sampled: bool = Field(default=False, description="bridges may sample it; windows then carry estimates")
     windows: list[WindowDefinition] = []
 
