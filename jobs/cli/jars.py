@@ -35,6 +35,7 @@ WANTED: Final[tuple[tuple[str, str, bool], ...]] = (
     ("flink", "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2", False),  # shaded: needs nothing else
     ("sql-client", "org.apache.flink:flink-sql-gateway:2.2.1", False),  # the distribution holds its dependencies
     ("kafka", "org.apache.kafka:kafka_2.13:4.1.0", True),
+    ("schemas", "org.apache.flink:flink-kubernetes-operator-api:1.10.0", False),  # the newest that is published
 )
 
 _SYSTEM_CERTIFICATES: Final = (
@@ -49,6 +50,7 @@ LOCK_HEADER: Final = """\
 #   flink       on the classpath of the cluster and of clients
 #   sql-client  on the classpath of the SQL client only
 #   kafka       the local stack's broker with everything it needs
+#   schemas     on no classpath: what tests check the manifests of flink-conf/kubernetes against
 """
 
 

@@ -77,7 +77,7 @@ def test_damaged_jar_is_replaced_when_the_lock_changes(tmp_path: Path, lock_file
 
 def test_project_lock_names_connector_and_broker() -> None:
     sets = {jar.set_name: [] for jar in read_lock(LOCK_FILE)} | {}
-    assert set(sets) == {"flink", "kafka", "sql-client"}
+    assert set(sets) == {"flink", "kafka", "schemas", "sql-client"}
     names = {jar.filename for jar in read_lock(LOCK_FILE)}
     assert {"flink-sql-connector-kafka-5.0.0-2.2.jar", "kafka_2.13-4.1.0.jar"} <= names
 

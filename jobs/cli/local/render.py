@@ -109,7 +109,7 @@ def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) 
 
 def write_flink(info: StackInfo, layout: StackLayout) -> None:
     """Render `conf` and link `lib`, `opt` and `plugins` of the cluster."""
-    home, flink = flink_home(), layout.flink
+    flink = layout.flink
     shutil.rmtree(flink, ignore_errors=True)
     conf = flink / "conf"
     for folder in (conf, flink / "tmp"):
@@ -120,6 +120,12 @@ def write_flink(info: StackInfo, layout: StackLayout) -> None:
     (conf / "config.yaml").write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
     for name in LOG_CONFIGS:
         shutil.copyfile(FLINK_CONF / name, conf / name)
+    link_distribution(flink)
+
+
+def link_distribution(flink: Path) -> None:
+    """Link `lib`, `opt` and `plugins` of the pinned package and jars into a folder, here and in the container image."""
+    home = flink_home()
     # flink-python belongs to lib: the SQL client needs it there, and thread mode can load its native part only once.
     _link(
         flink / "lib", [*(home / "lib").glob("*.jar"), *(home / "opt").glob("flink-python*.jar"), *jar_paths("flink")]

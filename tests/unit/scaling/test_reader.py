@@ -11,6 +11,7 @@ from jobs.broker.snapshot import UnreadableTopic
 from jobs.cluster.rest import ClusterError, FlinkRest
 from jobs.doctor.facts import Job, Operator
 from jobs.pipeline.config import Deployment
+from jobs.pipeline.manifest import manifest_of
 from jobs.scaling import reader
 from jobs.scaling.reader import look
 from tests.unit.scaling.test_figures import aligned
@@ -75,6 +76,11 @@ def test_a_failing_job_is_not_settled_and_an_absent_one_is_none(kafka: dict[str,
     assert figures is not None and not figures.is_settled
     kafka |= {"job": None, "ends": [1]}
     assert look(Answers(2), "meridian-small", DEPLOYMENT, 0.01) is None
+
+
+def test_an_sla_is_no_part_of_what_workers_and_state_know() -> None:
+    without = Deployment.model_validate({"name": "small", "streams": [{**STREAM, "sla": None}]})
+    assert DEPLOYMENT.rules() == without.rules() and manifest_of(DEPLOYMENT, []) == manifest_of(without, [])
 
 
 def test_a_job_is_as_wide_as_its_widest_task() -> None:
