@@ -42,7 +42,7 @@ class Feed(threading.Thread):
         self._workload = Workload("whole", _LARGEST, start_ms, seed=seed, sensors=500, step_ms=5_000)
         self._renderer = Renderer(self._workload)
         self._producer = make_producer(bootstrap, **{"enable.idempotence": True, "linger.ms": 5})
-        self._bootstrap, self._topic, self._rate, self._least = bootstrap, topic, rate, least
+        self._servers, self._topic, self._rate, self._least = bootstrap, topic, rate, least
         self._change: Change | None = None
         self._is_over = threading.Event()
         self._failure: BaseException | None = None
@@ -73,7 +73,7 @@ class Feed(threading.Thread):
 
     def send_again(self, partition: int) -> int:
         """Send all records of a partition once more, in their order; to be called after `stop`."""
-        consumer = make_consumer(self._bootstrap, "faults-again")
+        consumer = make_consumer(self._servers, "faults-again")
         first = self.sent
         end = end_offsets(consumer, self._topic)[partition]
         for batch in read_to_end(consumer, self._topic, {partition: end}):
