@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
-from prometheus_client import CollectorRegistry
 
 from jobs.bridge.journal import Journal
 from jobs.bridge.lanes import Lane, Lanes
@@ -24,8 +23,7 @@ from jobs.bridge.spool import Spool, SpoolUnusable
 from jobs.broker.clients import make_admin
 from jobs.cli.bridge_file import read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
-from jobs.cli.metrics import shown
-from jobs.observe.bridges import BridgeCollector
+from jobs.cli.metrics import bridge_page
 from jobs.pipeline.config import Deployment
 
 _LOOK_FOR_TOPICS_EVERY_S = 5.0
@@ -68,13 +66,15 @@ def mqtt(config_file: Path, check: bool) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.stop())
         check_topics = _topic_check(config, deployment, lanes.routine.producer)
-        with _metrics(config) as metrics:
+        figures: dict[str, Any] = {}  # taken now and then, so that the bridge's loop is not in a scrape's way
 
-            def tend(now_s: float) -> None:
-                check_topics(now_s)
-                if metrics is not None:
-                    metrics.figures = bridge.figures()
+        def tend(now_s: float) -> None:
+            nonlocal figures
+            check_topics(now_s)
+            if config.metrics_port is not None:
+                figures = bridge.figures()
 
+        with bridge_page(config.name, config.metrics_port, lambda: figures):
             bridge.run(on_tend=tend)
     except RefusedByBroker as refused:
         raise CliError(str(refused), EXIT_ENVIRONMENT, "see docs/bridges.md, and the broker's log") from None
@@ -82,18 +82,6 @@ def mqtt(config_file: Path, check: bool) -> None:
         raise CliError(
             f"Kafka's client failed: {failed}", EXIT_FAILED, "start the bridge again: nothing is lost"
         ) from None
-
-
-@contextmanager
-def _metrics(config: MqttBridge) -> Iterator[BridgeCollector | None]:
-    """The page for Prometheus, where the configuration asks for one."""
-    if config.metrics_port is None:
-        yield None
-        return
-    registry, collector = CollectorRegistry(), BridgeCollector(config.name)
-    registry.register(collector)
-    with shown(registry, config.metrics_port, "choose another metrics_port"):
-        yield collector
 
 
 def _open_lanes(config: MqttBridge, folder: Path, deployment: Deployment) -> Lanes:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
 from confluent_kafka import KafkaException
 
 from jobs.bridge.journal import Journal
+from jobs.bridge.page import Figures
 from jobs.bridge.rest.config import PushBridge, RestBridge
 from jobs.bridge.rest.cursors import CursorsUnusable, ensure_cursors_topic
 from jobs.bridge.rest.run import Run
@@ -19,6 +22,7 @@ from jobs.broker.clients import make_admin
 from jobs.cli.bridge_file import read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, print_json, success
 from jobs.cli.generate import Moment
+from jobs.cli.metrics import bridge_page
 from jobs.pipeline.config import Deployment
 
 _config_option = click.option(
@@ -52,7 +56,8 @@ def rest(config_file: Path, check: bool) -> None:
         success(f"{config_file}: bridge {config.name!r}, {len(config.feeds)} feeds")
         return
     run = _start(config, config_file, deployment)
-    replaced = run_bridge(run)
+    with bridge_page(config.name, config.metrics_port, run.figures.snapshot):
+        replaced = run_bridge(run)
     if not run.stop.is_set():
         raise CliError(
             f"another process has taken over {', '.join(sorted(replaced))}",
@@ -94,7 +99,9 @@ def backfill(config_file: Path, feed_name: str, from_ms: int, to_ms: int, as_jso
         raise CliError("--from and --to: a range of the past", EXIT_USAGE)
     run = _start(config, config_file, deployment)
     try:
-        summary = run_backfill(run, feed, Span(from_ms, to_ms))
+        # The bridge that runs beside this has the port of the file.
+        with bridge_page(config.name, None if config.metrics_port is None else 0, run.figures.snapshot):
+            summary = run_backfill(run, feed, Span(from_ms, to_ms))
     except Stopped:
         raise CliError("interrupted", EXIT_FAILED, "the same command goes on from here") from None
     except BackfillFailed as failed:
@@ -136,11 +143,17 @@ def push(config_file: Path, check: bool) -> None:
         return
     _need_raw_topic(deployment, config.deployment)
     try:
-        serve(config, config_file.parent, deployment, Journal(config.name))
+        page = partial(_push_page, config.name, config.metrics_port)
+        serve(config, config_file.parent, deployment, Journal(config.name), page)
     except BadTokens as problem:
         raise CliError(str(problem), EXIT_USAGE, "write one line `name token` for each client") from None
     except OSError as problem:
         raise CliError(str(problem), EXIT_ENVIRONMENT, "give another listen.port, or stop what has it") from None
+
+
+def _push_page(bridge: str, metrics_port: int | None, place: int, figures: Figures) -> AbstractContextManager[None]:
+    """The page of one process: each has a port of its own, and Prometheus adds up."""
+    return bridge_page(bridge, metrics_port + place if metrics_port else metrics_port, figures)
 
 
 def _start(config: RestBridge, config_file: Path, deployment: Deployment) -> Run:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from jobs.bridge.page import Figures
 from jobs.cli.console import EXIT_ENVIRONMENT, CliError
+from jobs.observe.bridges import BridgeCollector
 from jobs.observe.endpoint import PageUnavailable, metrics_page
 
 
@@ -22,6 +24,18 @@ def shown(registry: CollectorRegistry, port: int, hint: str = "choose --metrics-
             yield bound
     except PageUnavailable as error:
         raise CliError(str(error), EXIT_ENVIRONMENT, hint) from None
+
+
+@contextmanager
+def bridge_page(bridge: str, port: int | None, figures: Figures) -> Iterator[None]:
+    """Show a bridge's figures while the block runs, where there is a port for them."""
+    if port is None:
+        yield
+        return
+    registry = CollectorRegistry()
+    registry.register(BridgeCollector(bridge, figures))
+    with shown(registry, port, "choose another metrics_port"):
+        yield
 
 
 def stop_event() -> threading.Event:

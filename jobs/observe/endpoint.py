@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
+import psutil
 from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
 
 HOST = "127.0.0.1"
@@ -39,8 +40,10 @@ def metrics_page(registry: CollectorRegistry, port: int, targets: Path | None) -
     except OSError as error:
         raise PageUnavailable(f"port {port} for metrics: {os.strerror(error.errno or 0)}") from None
     address = f"{HOST}:{server.server_port}"
-    file = targets / f"{os.getpid()}-{server.server_port}.json" if targets is not None and targets.is_dir() else None
-    if file is not None:
+    file = None
+    if targets is not None and targets.is_dir():
+        _forget_the_dead(targets)
+        file = targets / f"{os.getpid()}-{server.server_port}.json"
         partial = file.with_suffix(".part")
         partial.write_bytes(orjson.dumps([{"targets": [address]}]))
         partial.rename(file)
@@ -52,3 +55,10 @@ def metrics_page(registry: CollectorRegistry, port: int, targets: Path | None) -
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _forget_the_dead(targets: Path) -> None:
+    """Remove the files of processes that were killed, or their alerts would last for ever."""
+    for file in targets.glob("*.json"):
+        if not psutil.pid_exists(int(file.stem.partition("-")[0])):
+            file.unlink(missing_ok=True)

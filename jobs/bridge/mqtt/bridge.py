@@ -200,6 +200,7 @@ class Bridge:
             "come_again": self._come_again,
             "acknowledged": self._acknowledged,
             "unacknowledged": len(self._unacknowledged),
+            "unreadable": 0,
             **self._intake.counters,
             "refused": dict(self._intake.refused),
             "passed_over": self._intake.passed_over,

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from jobs.bridge.feed import UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
 from jobs.bridge.mqtt.template import TopicTemplate
+from jobs.bridge.page import MetricsPort
 from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spatial_key import KeyRule
 from jobs.bridge.spool import parse_size
@@ -143,9 +144,7 @@ class MqttBridge(Section):
     in_flight: InFlight = Field(default_factory=lambda: InFlight.model_validate({}))
     shedding: Shedding | None = None
     report_every: Positive = Field(10_000, description="one line of counters")
-    metrics_port: int | None = Field(
-        None, ge=0, le=65_535, description="of a page for Prometheus on 127.0.0.1; 0: any free one; none: no page"
-    )
+    metrics_port: MetricsPort = None
     stop_within: Annotated[DurationMs, Field(ge=1_000, le=600_000)] = Field(
         15_000, description="how long the end waits for Kafka before it spools the rest"
     )

@@ -108,9 +108,12 @@ def run_backfill(
     """
     writer = FeedWriter(run, backfill_key(run.config.name, feed.name, span))
     yielding = _Yielding(run, feed)
-    fetcher = Fetcher(feed.retry, feed.limits, run.stop, (bucket(feed.backfill.rate),))
+    figures = run.figures.of(feed.name)
+    figures.backfill = span
+    fetcher = Fetcher(feed.retry, feed.limits, run.stop, figures, (bucket(feed.backfill.rate),))
     try:
-        token = writer.open().page
+        figures.cursor = writer.open()
+        token = figures.cursor.page
         puller = Puller(run, feed, fetcher, writer, before_page=yielding)
         failures = 0
         while (done_ms := span.from_ms if writer.cursor.until_ms is None else writer.cursor.until_ms) < span.to_ms:

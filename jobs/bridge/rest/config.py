@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from jobs.bridge.envelope import MAX_VALUE_BYTES
 from jobs.bridge.feed import UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
+from jobs.bridge.page import MetricsPort
 from jobs.bridge.rest.pages import URL_TOKENS, NoPages, Pagination
 from jobs.bridge.rest.span import SpanRule
 from jobs.bridge.shedding.config import Shedding
@@ -193,6 +194,7 @@ class RestBridge(Section):
     key: KeyRule = KeyRule()
     cursors: Cursors = Cursors()
     transaction_timeout: Annotated[DurationMs, Field(ge=10_000, le=900_000)] = 60_000
+    metrics_port: MetricsPort = None
     feeds: Annotated[list[Feed], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -281,6 +283,7 @@ class PushBridge(Section):
     processes: int = Field(
         default=1, ge=1, le=64, description="that share the port, each with its own Kafka client and limits"
     )
+    metrics_port: MetricsPort = Field(default=None, description="of the first process; the others have the next ones")
     shedding: Shedding | None = Field(default=None, description="alarms have no lane here: nothing waits in line")
     feeds: Annotated[list[PushFeed], Field(min_length=1)]
 
@@ -296,6 +299,8 @@ class PushBridge(Section):
         limits = self.shedding is not None and any(rule.limit is not None for rule in self.shedding.streams)
         if self.processes > 1 and (limits or self.limits.rate is not None):
             raise ValueError("processes: 1 with limits.rate or a shedding limit, since each process would count alone")
+        if self.metrics_port and self.metrics_port + self.processes > 65_536:
+            raise ValueError("metrics_port: each process needs one of its own, up to 65535")
         return self
 
 

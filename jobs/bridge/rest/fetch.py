@@ -13,6 +13,7 @@ from tenacity.wait import wait_random_exponential
 
 from jobs.bridge.feed import Refusal
 from jobs.bridge.rest.config import Limits, Retry
+from jobs.bridge.rest.figures import NO_ANSWER, FeedFigures
 from jobs.bridge.rest.inflate import Body, BrokenGzip, TooLarge
 from jobs.bridge.rest.rate import TokenBucket
 from jobs.bridge.rest.retry import RETRYABLE, http_date_ms, retry_after_s
@@ -75,6 +76,8 @@ class Fetcher:
     ----------
     stop
         Ends every wait.
+    figures
+        Where requests and retries are counted.
     buckets
         Rates that all must allow a request.
     wall_ms
@@ -86,13 +89,12 @@ class Fetcher:
         retry: Retry,
         limits: Limits,
         stop: threading.Event,
+        figures: FeedFigures,
         buckets: tuple[TokenBucket, ...] = (),
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._retry, self._limits, self._stop = retry, limits, stop
-        self._buckets, self._wall_ms = buckets, wall_ms
-        self.tries = 0
-        """Requests since the start, whatever became of them."""
+        self._figures, self._buckets, self._wall_ms = figures, buckets, wall_ms
         timeout_s = limits.request_timeout / 1000
         # A moved source is for a person to look at: following it would send the feed's secrets to whoever it names.
         self._client = httpx.Client(
@@ -122,6 +124,7 @@ class Fetcher:
             retry=retry_if_exception_type(_TryAgain),
             wait=self._wait_s,
             stop=stop_after_attempt(self._retry.attempts) | stop_before_delay(budget_s),
+            before_sleep=self._note_retry,
             sleep=self._sleep,
             reraise=True,
         )
@@ -136,6 +139,9 @@ class Fetcher:
         error = state.outcome.exception() if state.outcome else None
         return max(jittered, error.not_before_s if isinstance(error, SourceFailed) else 0.0)
 
+    def _note_retry(self, _state: RetryCallState) -> None:
+        self._figures.retries += 1
+
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise Stopped
@@ -146,16 +152,18 @@ class Fetcher:
                 self._sleep(wait_s)
         if self._stop.is_set():
             raise Stopped
-        self.tries += 1
-        deadline_s = time.monotonic() + self._limits.request_timeout / 1000
+        status, deadline_s = NO_ANSWER, time.monotonic() + self._limits.request_timeout / 1000
         try:
             whole_url = httpx.URL(url).copy_merge_params(dict(params))
             with self._client.stream("GET", whole_url, headers=dict(headers)) as response:
+                status = str(response.status_code)
                 return self._read(response, deadline_s)
         except httpx.InvalidURL as error:
             raise SourceFailed(f"no URL: {error}") from None
         except httpx.TransportError as error:
             raise _TryAgain(f"{type(error).__name__}: {error}".rstrip(": ")) from None
+        finally:
+            self._figures.requests[status] += 1
 
     def _read(self, response: httpx.Response, deadline_s: float) -> Answer:
         status, headers = response.status_code, response.headers

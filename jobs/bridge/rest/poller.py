@@ -31,9 +31,10 @@ class FeedPoller:
 
     def __init__(self, run: Run, feed: Feed) -> None:
         self._run, self._feed = run, feed
+        self._figures = run.figures.of(feed.name)
         self._writer = FeedWriter(run, live_key(run.config.name, feed.name))
         buckets = () if feed.rate is None else (bucket(feed.rate),)
-        self._fetcher = Fetcher(feed.retry, feed.limits, run.stop, buckets)
+        self._fetcher = Fetcher(feed.retry, feed.limits, run.stop, self._figures, buckets)
         self._puller = Puller(run, feed, self._fetcher, self._writer)
         self._starts_over = False  # the source refuses the page to go on with: its token may be too old
 
@@ -47,6 +48,7 @@ class FeedPoller:
         feed, stop = self._feed, self._run.stop
         try:
             cursor = self._writer.open()
+            self._figures.cursor = cursor
             begin_s = first_due_s(time.monotonic(), _wall_ms(), cursor.polled_at_ms, feed.every)
             schedule = Schedule(feed.every / 1000, begin_s, lambda: random.uniform(0, feed.jitter / 1000))
             while not stop.wait(schedule.wait_s(time.monotonic())):
@@ -73,6 +75,7 @@ class FeedPoller:
         try:
             result = self._puller.pull(span, token, now_ms)
         except SourceFailed as failure:
+            self._figures.failed_polls += 1
             self._starts_over = failure.is_refusal and bool(self._writer.cursor.page)
             journal.event("poll_failed", feed=feed.name, span=describe(span), problem=str(failure))
             return False, failure.not_before_s
@@ -98,6 +101,7 @@ class FeedPoller:
 
 def report_gaps(run: Run, feed: Feed, report: GapReport) -> None:
     """Say what is missing: some of the gaps each, all of them as a count."""
+    run.figures.of(feed.name).take(report)
     for gap in report.found[:_SHOWN_GAPS]:
         sensor, metric = gap.series
         span = describe(Span(gap.from_ms, gap.to_ms))

@@ -202,6 +202,7 @@ class Puller:
             )
 
         self._writer.commit(messages, cursor)
+        self._run.figures.of(feed.name).committed(self._writer.cursor)
         self._recent.remember(tally.digests)
         if problem := _outcome(got, span, token, tally).problem:
             fate = "malformed_page_passed_over" if self._writer.cursor.span is None else "malformed_page"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jobs.bridge.journal import Journal
 from jobs.bridge.rest.config import RestBridge
+from jobs.bridge.rest.figures import RestFigures
 from jobs.pipeline.config import Kafka
 
 
@@ -26,3 +27,4 @@ class Run:
     """Set to end the run; it also ends every wait."""
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Names this run among others that write the same cursors."""
+    figures: RestFigures = field(default_factory=RestFigures)

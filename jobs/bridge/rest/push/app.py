@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -85,9 +86,13 @@ class PushApp:
         self._feeds = {feed.name: feed for feed in config.feeds}
         self._buckets: dict[str, TokenBucket] = {}
         self._waiting = _Waiting(config.limits.waiting_bytes)
-        self.answers: dict[int, int] = {}
-        """By status."""
-        self.readings = self.unreadable = self.shed = 0
+        self._requests: Counter[tuple[str, str]] = Counter()  # by feed, "" for one that is not there, and status
+        self._readings: Counter[str] = Counter()  # by feed
+        self.unreadable = self.shed = self._delivered = 0
+
+    @property
+    def readings(self) -> int:
+        return self._readings.total()
 
     def asgi(self, **options: Any) -> Starlette:
         return Starlette(
@@ -102,13 +107,32 @@ class PushApp:
         """200 while batches are taken, 503 while Kafka is away; with the counters since the start."""
         facts = {
             "status": "kafka_away" if self._sender.is_away else "ok",
-            "answers": {str(status): count for status, count in sorted(self.answers.items())},
+            "answers": dict(sorted(self._answers().items())),
             "readings": self.readings,
             "unreadable": self.unreadable,
             "shed": self.shed,
             "waiting_bytes": self._waiting.total_bytes,
         }
         return _answer(503 if self._sender.is_away else 200, facts)
+
+    def figures(self) -> dict[str, Any]:
+        """All counters since the start, and how things stand, by the keys of `jobs/observe/bridges.py`."""
+        shed = self._sender.shed
+        return {
+            "requests": self._requests.copy(),
+            "readings": self._readings.copy(),
+            "unreadable": self.unreadable,
+            "delivered": self._delivered,
+            **({} if shed is None else {"shed": shed}),
+            "waiting_bytes": self._waiting.total_bytes,
+            "kafka_away": self._sender.is_away,
+        }
+
+    def _answers(self) -> Counter[str]:
+        answers: Counter[str] = Counter()
+        for (_, status), count in self._requests.items():
+            answers[status] += count
+        return answers
 
     async def push(self, request: Request) -> Response:
         try:
@@ -119,7 +143,8 @@ class PushApp:
             response = _answer(refused.status, {"error": str(refused)}, headers)
         except ClientDisconnect:
             response = _answer(400, {"error": "the client went away"})
-        self.answers[response.status_code] = self.answers.get(response.status_code, 0) + 1
+        feed = request.path_params["feed"]
+        self._requests[feed if feed in self._feeds else "", str(response.status_code)] += 1
         return response
 
     async def _push(self, request: Request) -> Response:
@@ -144,7 +169,7 @@ class PushApp:
             outcome = await self._send(feed.name, payloads, context)
         if bucket is not None and outcome.sent > len(payloads):
             bucket.owe(time.monotonic(), outcome.sent - len(payloads))
-        return self._answer(outcome)
+        return self._answer(feed.name, outcome)
 
     def _bucket(self, client: str) -> TokenBucket | None:
         rate = self._limits.rate
@@ -188,7 +213,8 @@ class PushApp:
         self._sender.submit(Batch(feed, payloads, context, time.time_ns() // 1_000_000, done))
         return await future
 
-    def _answer(self, outcome: Outcome) -> Response:
+    def _answer(self, feed: str, outcome: Outcome) -> Response:
+        self._delivered += max(0, outcome.sent - outcome.failed)
         listed = [
             {"index": index, "reason": part.reason, "message": part.message}
             for index, part in outcome.unreadable[:_SHOWN_UNREADABLE]
@@ -200,7 +226,7 @@ class PushApp:
         if outcome.failed:
             facts = {"error": f"Kafka: {outcome.error}", "acknowledged": max(0, outcome.sent - outcome.failed)}
             return _answer(503, facts, {"retry-after": str(_AWAY_S)})
-        self.readings += outcome.readings
+        self._readings[feed] += outcome.readings
         self.unreadable += len(outcome.unreadable)
         self.shed += outcome.shed
         facts = {"readings": outcome.readings, "unreadable_count": len(outcome.unreadable), "unreadable": listed}

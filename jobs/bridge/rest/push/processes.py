@@ -29,7 +29,8 @@ def keep_running(count: int, target: Callable[..., None], arguments: tuple[Any, 
     Parameters
     ----------
     target
-        Ends in an orderly way at SIGTERM. The process that runs it is told to end when this one is gone.
+        Is given its place, from 0 on, and the arguments. Ends in an orderly way at SIGTERM. The process that runs it is
+        told to end when this one is gone.
 
     Raises
     ------
@@ -39,12 +40,12 @@ def keep_running(count: int, target: Callable[..., None], arguments: tuple[Any, 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: is_over.set())
 
-    def start() -> tuple[SpawnProcess, float]:
-        process = get_context("spawn").Process(target=_run, args=(os.getpid(), target, arguments))
+    def start(place: int) -> tuple[SpawnProcess, float]:
+        process = get_context("spawn").Process(target=_run, args=(os.getpid(), target, (place, *arguments)))
         process.start()
         return process, time.monotonic()
 
-    running = [start() for _ in range(count)]
+    running = [start(place) for place in range(count)]
     try:
         while not is_over.wait(_LOOK_EVERY_S):
             for place, (process, started_s) in enumerate(running):
@@ -53,7 +54,7 @@ def keep_running(count: int, target: Callable[..., None], arguments: tuple[Any, 
                 journal.event("process_died", pid=process.pid, exit_code=process.exitcode)
                 if process.exitcode > 0 and time.monotonic() - started_s < _YOUNG_S:
                     raise StartFailed(f"a process ended with exit code {process.exitcode} as it started")
-                running[place] = start()
+                running[place] = start(place)
     finally:
         for process, _ in running:
             process.terminate()

@@ -58,6 +58,11 @@ class PushSender:
         """Whether Kafka took nothing just now, so that there is no point in sending."""
         return time.monotonic() < self._away_until_s
 
+    @property
+    def shed(self) -> dict[str, int] | None:
+        """Readings let go since the start, by reason; None: this bridge sheds nothing."""
+        return None if self._gate is None else dict(self._gate.account.total)
+
     def stop(self) -> None:
         """Finish what was submitted; then the thread ends."""
         self._stopping.set()

@@ -17,6 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from jobs.bridge.journal import Journal
+from jobs.bridge.page import Page
 from jobs.bridge.rest.config import PushBridge
 from jobs.bridge.rest.push.app import Authenticate, PushApp
 from jobs.bridge.rest.push.processes import keep_running
@@ -27,8 +28,13 @@ from jobs.pipeline.config import Deployment
 Address = tuple[str, int]
 
 
-def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Journal) -> None:
+def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Journal, page: Page) -> None:
     """Serve until SIGTERM or SIGINT; requests that were received get their answer first.
+
+    Parameters
+    ----------
+    page
+        Shows the figures of each process; can be pickled.
 
     Raises
     ------
@@ -43,17 +49,21 @@ def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Jou
         facts = {"host": address[0], "port": address[1], "feeds": [feed.name for feed in config.feeds]}
         journal.event("listening", **facts)
         if config.processes > 1:  # the socket only keeps the port: without `listen` it gets no connections
-            keep_running(config.processes, _serve_beside, (config, folder, deployment, address), journal)
+            keep_running(config.processes, _serve_beside, (config, folder, deployment, address, page), journal)
         else:
-            _serve(config, folder, deployment, listener)
+            _serve(0, config, folder, deployment, listener, page)
 
 
-def _serve_beside(config: PushBridge, folder: Path, deployment: Deployment, address: Address) -> None:
+def _serve_beside(
+    place: int, config: PushBridge, folder: Path, deployment: Deployment, address: Address, page: Page
+) -> None:
     with _bind(address, shared=True) as listener:
-        _serve(config, folder, deployment, listener)
+        _serve(place, config, folder, deployment, listener, page)
 
 
-def _serve(config: PushBridge, folder: Path, deployment: Deployment, listener: socket.socket) -> None:
+def _serve(
+    place: int, config: PushBridge, folder: Path, deployment: Deployment, listener: socket.socket, page: Page
+) -> None:
     journal = Journal(config.name)
     sender = PushSender(config, deployment, journal)
     push = PushApp(config, sender, _authenticate(config, folder, journal))
@@ -88,7 +98,8 @@ def _serve(config: PushBridge, folder: Path, deployment: Deployment, listener: s
     # uvicorn passes the signal on to who had it before, once everything has ended: that is an end as wished for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server.run(sockets=[listener])
+    with page(place, push.figures):
+        server.run(sockets=[listener])
     journal.event("ended", readings=push.readings, unreadable=push.unreadable, shed=push.shed)
 
 
