@@ -11,6 +11,8 @@
 | `bridge_reason`, `bridge_message` | unreadable | why it is no reading |
 | `bridge_original_bytes`, `bridge_original_sha256` | unreadable | of the whole, where the value had to be cut |
 
+A probe is no reading: it has the headers of a control record, `bridge_adapter` and `bridge_timestamp`.
+
 All are UTF-8 text, times in epoch milliseconds but for `ce_time` (RFC 3339).
 
 Source: CloudEvents 1.0.2, and its Kafka protocol binding §3.2 "Binary content mode".
@@ -31,6 +33,7 @@ from jobs.bridge.spatial_key import NOWHERE, SpatialKey
 from jobs.bridge.trace import Tracer
 from udfs.event_time import EARLIEST_NS, LATEST_NS, MILLISECONDS_BELOW, SECONDS_BELOW, normalise_event_time
 from udfs.identity import derive_event_id, event_id_start
+from udfs.probe import Probe
 from udfs.reading import MAX_TEXT_LENGTH
 from udfs.reasons import Rejected
 
@@ -98,7 +101,7 @@ class Enveloper:
         Parameters
         ----------
         item
-            A reading, or what is none.
+            A reading, or what is none; a probe goes out as the control record that it is.
         received_ms
             When the bridge received it, epoch milliseconds.
         traceparent
@@ -110,6 +113,9 @@ class Enveloper:
         """
         if isinstance(item, Unreadable):
             return self._unreadable(item, received_ms, traceparent, NOWHERE)
+        if isinstance(item, Probe):
+            stamps = {"bridge_adapter": self._adapter.encode(), "bridge_timestamp": b"%d" % received_ms}
+            return Message(item.key.encode(), item.value(), item.headers() | stamps)
         try:
             value = item.encoded if type(item) is SentReading else orjson.dumps(item)
         except TypeError as error:  # a set, a key that is no text, a lone surrogate, nesting beyond 254

@@ -17,8 +17,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from udfs.event_time import MICROSECONDS_BELOW
+from udfs.probe import Probe
 
 ENTRY_POINT_GROUP: Final = "meridian.adapters"
+PROBE_ADAPTER: Final = "probe"
 
 Reading = dict[str, Any]
 """A reading as JSON fields (see README, "What you send"); `event_time` in epoch ms (ns where it is finer)."""
@@ -73,7 +75,8 @@ class Unreadable(NamedTuple):
     """The part itself, written as JSON again, or the whole body where no part could be told."""
 
 
-Item = Reading | Unreadable
+Item = Reading | Unreadable | Probe
+"""A probe is no reading: it is let through where a feed is for probes."""
 
 
 class Unfit(Exception):  # noqa: N818 - not an error of the program but the fate of a part of a payload
@@ -138,7 +141,7 @@ class Adapter(ABC):
 
 def _order(item: Item) -> int:
     """Sort by event time; what has none that is a number comes first, in the payload's order."""
-    event_time = None if isinstance(item, Unreadable) else item.get("event_time")
+    event_time = item.get("event_time") if isinstance(item, dict) else None
     if type(event_time) is not int:
         return -1 << 63
     return event_time if abs(event_time) < MICROSECONDS_BELOW else event_time // 1_000_000

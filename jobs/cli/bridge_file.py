@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import yaml
+
 from jobs.cli.console import EXIT_USAGE, CliError
 from jobs.cli.deployment import read_deployment
 from jobs.pipeline.config import Deployment
@@ -16,6 +18,20 @@ if TYPE_CHECKING:
     from jobs.bridge.rest.config import PushBridge, RestBridge
 
 B = TypeVar("B", "MqttBridge", "RestBridge", "PushBridge")
+
+
+def read_any_bridge(path: Path) -> tuple[MqttBridge | PushBridge, Deployment]:
+    """The file of a bridge that is sent to: of MQTT where it has subscriptions, else of a push endpoint."""
+    from jobs.bridge.mqtt.config import MqttBridge
+    from jobs.bridge.rest.config import PushBridge
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        document = None  # told by the reading below
+    if isinstance(document, dict) and "subscriptions" in document:
+        return read_bridge(path, MqttBridge)
+    return read_bridge(path, PushBridge)
 
 
 def read_bridge(path: Path, kind: type[B]) -> tuple[B, Deployment]:

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from jobs.broker.clients import client_settings, make_consumer
+from jobs.broker.clients import make_consumer
+from jobs.observe.ways import TIMEOUT_S, Way, key_of
 from jobs.pipeline.config import Deployment
-from udfs.probe import probe_record
+from udfs.probe import Probe
 
 BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 STAGES: Final = ("bridge", "align", "deduplicate", "commit", "total")
-_TIMEOUT_S: Final = 10
 _FORGET_AFTER: Final = 20  # intervals; a probe that comes later than that is counted as lost
 
 
@@ -48,25 +48,30 @@ def busiest(before: Mapping[int, int], now: Mapping[int, int]) -> int:
 
 
 class ProbeMetrics:
-    """What Prometheus gets of the probes of one deployment."""
+    """What Prometheus gets of the probes of one deployment.
 
-    def __init__(self, registry: CollectorRegistry, deployment: str, interval_s: float) -> None:
-        label = ["deployment"]
+    Parameters
+    ----------
+    through : the bridge's name, or `kafka`.
+    """
+
+    def __init__(self, registry: CollectorRegistry, deployment: str, through: str, interval_s: float) -> None:
+        label, values = ["deployment", "through"], (deployment, through)
         self._stages = Histogram(
             "meridian_probe_stage_seconds", "Time of probes by stage", [*label, "stage"], buckets=BUCKETS_S,
             registry=registry,
         )  # fmt: skip
-        self._stages_of = {stage: self._stages.labels(deployment, stage) for stage in STAGES}
-        self.sent = Counter("meridian_probes_sent", "Probes sent", label, registry=registry).labels(deployment)
-        self.lost = Counter("meridian_probes_lost", "Probes given up", label, registry=registry).labels(deployment)
+        self._stages_of = {stage: self._stages.labels(*values, stage) for stage in STAGES}
+        self.sent = Counter("meridian_probes_sent", "Probes sent", label, registry=registry).labels(*values)
+        self.lost = Counter("meridian_probes_lost", "Probes given up", label, registry=registry).labels(*values)
         arrived = Gauge(
             "meridian_probe_last_arrival_timestamp_seconds", "When the last probe came through", label,
             registry=registry,
         )  # fmt: skip
-        self._arrived = arrived.labels(deployment)
+        self._arrived = arrived.labels(*values)
         self._arrived.set(time.time())  # none is missing yet
         Gauge("meridian_probe_interval_seconds", "How often a probe is sent", label, registry=registry).labels(
-            deployment
+            *values
         ).set(interval_s)
 
     def came(self, seconds: Mapping[str, float]) -> None:
@@ -78,10 +83,9 @@ class ProbeMetrics:
 class Prober:
     """One deployment's probes. Belongs to one thread."""
 
-    def __init__(self, deployment: Deployment, metrics: ProbeMetrics, interval_s: float) -> None:
+    def __init__(self, deployment: Deployment, way: Way, metrics: ProbeMetrics, interval_s: float) -> None:
         self._raw, self._accounting = deployment.topics.raw.name, deployment.topics.accounting.name
-        self._metrics, self._interval_s = metrics, interval_s
-        self._producer = Producer({**client_settings(deployment), "linger.ms": 0, "enable.idempotence": True})
+        self._way, self._metrics, self._interval_s = way, metrics, interval_s
         self._consumer: Consumer = make_consumer(deployment)
         self._run = uuid.uuid4().hex[:12]
         self._ends: dict[int, int] = {}
@@ -100,17 +104,22 @@ class Prober:
         self._ends = self._end_offsets()
 
     def send(self) -> None:
-        """Send a probe into the partition that has got the most since the last one."""
+        """Send a probe into the partition that has got the most since the last one.
+
+        Raises
+        ------
+        NotSent : it counts as sent, and so as lost in the end.
+        KafkaException : no broker answers.
+        """
         ends = self._end_offsets()
         partition = busiest(self._ends, ends)
         self._ends = ends
         self._number += 1
-        probe = f"{self._run}-{self._number}"
-        value, headers = probe_record(probe, time.time_ns() // 1_000_000)
-        self._producer.produce(self._raw, value, partition=partition, headers=list(headers))
-        self._producer.flush(_TIMEOUT_S)
-        self._waiting[probe] = time.monotonic()
+        name = f"{self._run}-{self._number}"
+        self._waiting[name] = time.monotonic()
         self._metrics.sent.inc()
+        key = key_of(partition, len(ends))
+        self._way.send(Probe(name, time.time_ns() // 1_000_000, key), partition)
 
     def receive(self, timeout_s: float) -> None:
         """Look once for probes that have come through, and give up those that are too old."""
@@ -126,6 +135,7 @@ class Prober:
             self._metrics.lost.inc()
 
     def close(self) -> None:
+        self._way.close()
         self._consumer.close()
 
     def _account(self, value: bytes) -> None:
@@ -136,13 +146,13 @@ class Prober:
             self._metrics.came(stage_seconds(account, time.time_ns() // 1_000_000))
 
     def _partitions(self, topic: str) -> list[int]:
-        found = self._producer.list_topics(topic, _TIMEOUT_S).topics[topic]
+        found = self._consumer.list_topics(topic, TIMEOUT_S).topics[topic]
         if found.error is not None:
             raise KafkaException(found.error)
         return sorted(found.partitions)
 
     def _end_offsets(self) -> dict[int, int]:
         return {
-            p: self._consumer.get_watermark_offsets(TopicPartition(self._raw, p), _TIMEOUT_S)[1]
+            p: self._consumer.get_watermark_offsets(TopicPartition(self._raw, p), TIMEOUT_S)[1]
             for p in self._partitions(self._raw)
         }

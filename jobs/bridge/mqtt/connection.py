@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -16,7 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from jobs.bridge.journal import Journal
 from jobs.bridge.mqtt.client import ManualClient
-from jobs.bridge.mqtt.config import MqttBridge, Subscription, Tls, read_password
+from jobs.bridge.mqtt.config import Broker, MqttBridge, Subscription, Tls, read_password
 from jobs.bridge.mqtt.publish import Publish
 from jobs.bridge.mqtt.read_ahead import ReadAheadSocket
 
@@ -33,6 +34,22 @@ _SHORT_LIVES: Final = 5
 
 class RefusedByBroker(Exception):  # noqa: N818
     """What trying again unchanged cannot mend; one line for a person."""
+
+
+def identify(client: Client, broker: Broker, folder: Path) -> None:
+    """Give a client the user and the certificates that a bridge's file names.
+
+    Raises
+    ------
+    RefusedByBroker: a certificate or password file cannot be read.
+    """
+    try:
+        if broker.username is not None:
+            client.username_pw_set(broker.username, read_password(broker, folder))
+        if broker.tls is not None:
+            client.tls_set_context(_tls_context(broker.tls, folder))
+    except (OSError, ssl.SSLError) as error:
+        raise RefusedByBroker(f"broker: {getattr(error, 'filename', None) or 'tls'}: {error}") from None
 
 
 class Connection:
@@ -67,13 +84,7 @@ class Connection:
         session = {} if self._is_v5 else {"clean_session": False}
         self.client = ManualClient(config.client_id, protocol, on_received, **session)
         self.client.connect_timeout = broker.connect_timeout / 1000
-        try:
-            if broker.username is not None:
-                self.client.username_pw_set(broker.username, read_password(broker, folder))
-            if broker.tls is not None:
-                self.client.tls_set_context(_tls_context(broker.tls, folder))
-        except (OSError, ssl.SSLError) as error:
-            raise RefusedByBroker(f"broker: {getattr(error, 'filename', None) or 'tls'}: {error}") from None
+        identify(self.client, broker, folder)
         self.client.on_connect = self._connected
         self.client.on_subscribe = self._subscribed
         self.client.on_disconnect = self._disconnected

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from jobs.bridge.envelope import MAX_VALUE_BYTES
-from jobs.bridge.feed import UnknownAdapter, make_adapter
+from jobs.bridge.feed import PROBE_ADAPTER, UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
 from jobs.bridge.page import MetricsPort
 from jobs.bridge.rest.pages import URL_TOKENS, NoPages, Pagination
@@ -133,6 +133,13 @@ class Feed(Adapted):
             raise ValueError("an http:// or https:// URL")
         if parts.username or parts.password:
             raise ValueError("no credentials in a URL: write them under secret_headers")
+        return value
+
+    @field_validator("adapter")
+    @classmethod
+    def _polls_readings(cls, value: str) -> str:
+        if value == PROBE_ADAPTER:
+            raise ValueError("probes are pushed or published, and not polled")
         return value
 
     @field_validator("time_format")

@@ -217,7 +217,8 @@ class Puller:
                 tally.items_unreadable += 1
             else:
                 tally.items_readable += 1
-                self._note_time(item, got.received_ms, tally)
+                if isinstance(item, dict):
+                    self._note_time(item, got.received_ms, tally)
             message = self._enveloper.message(item, got.received_ms)
             digest = self._recent.digest(message.value)
             if digest is None or digest in fresh:

@@ -10,6 +10,7 @@ from jobs.bridge.feed import Item, Unreadable
 from jobs.bridge.shedding.account import Account
 from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.shedding.policy import Policy, Shed
+from udfs.probe import Probe
 from udfs.rules import StreamRule
 from udfs.sampling import SAMPLING_HEADER
 
@@ -49,7 +50,12 @@ class Gate:
         self._is_backed_up = False
 
     def judge(self, item: Item, topic: str | None = None) -> Passed | None:
-        """Give what an item goes on with, or None for a reading that is let go. What is unreadable always goes on."""
+        """Give what an item goes on with, or None for a reading that is let go.
+
+        What is unreadable always goes on, and so do probes, which have no number: the account is of readings.
+        """
+        if isinstance(item, Probe):
+            return Passed(False, [])
         if isinstance(item, Unreadable):
             return Passed(False, [self.account.admit()])
         waiting = self._backlog()
