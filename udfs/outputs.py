@@ -195,6 +195,8 @@ class Outputs:
             "emitted_at_ms": time.time_ns() // 1_000_000,
             **_estimates(aggregate),
         }
+        if firing.late_readings:
+            record["late_readings"] = firing.late_readings
         # A JSON list, because sensor ids and metrics may hold any separator; compaction keeps one record per key.
         key = orjson.dumps([*window, aggregate.key, aggregate.metric])
         sink = self._sink_names.get((Kind.WINDOWS, window.stream), Kind.WINDOWS.value)

@@ -39,12 +39,16 @@ from udfs.shard_log import NO_WATERMARK, KeyedStore, ShardLog
 
 
 class Firing(NamedTuple):
-    """A window result to publish; `timing` is early, on_time or late (a revision within the allowed lateness)."""
+    """A window result to publish; `timing` is early, on_time or late (a revision within the allowed lateness).
+
+    `meridian replay-dlq late` publishes rows too: `recomputed`, with `late_readings` that had missed the window.
+    """
 
     window: Window
     aggregate: Aggregate
     timing: str
     revision: int
+    late_readings: int = 0
 
 
 class LateReading(NamedTuple):

@@ -58,21 +58,29 @@ def assign(event_ms: NDArray[Any], window: WindowDefinition) -> tuple[NDArray[An
     return np.concatenate(rows), np.concatenate(starts)
 
 
+def codes_of(
+    intake: Intake, mine: NDArray[Any], row: NDArray[Any], start_ms: NDArray[Any], coder: Coder
+) -> NDArray[Any]:
+    """The code of the window of each pair of a reading and a start."""
+    key = intake.aligned[coder.definition.key][mine][row].astype(np.int64)
+    metric = intake.aligned["metric"][mine][row].astype(np.int64)
+    return coder.encode(start_ms, key, metric)
+
+
 def fold(
     intake: Intake,
     mine: NDArray[Any],
     row: NDArray[Any],
     start_ms: NDArray[Any],
-    window: WindowDefinition,
+    in_time: NDArray[Any],
     coder: Coder,
 ) -> Fold:
-    key = intake.aligned[window.key][mine][row].astype(np.int64)
-    metric = intake.aligned["metric"][mine][row].astype(np.int64)
+    """Fold pairs of a reading and a window; those that were not in time are counted for no `from_group`."""
     event_ms, value = intake.aligned["event_ms"][mine][row], intake.aligned["value"][mine][row]
     earliest = np.full(len(mine), np.iinfo(np.int64).max)
-    np.minimum.at(earliest, row, start_ms)
-    is_earliest = earliest[row] == start_ms
-    codes = coder.encode(start_ms, key, metric)
+    np.minimum.at(earliest, row[in_time], start_ms[in_time])
+    is_earliest = in_time & (earliest[row] == start_ms)
+    codes = codes_of(intake, mine, row, start_ms, coder)
     order = np.lexsort((event_ms, codes))
     codes, event_ms, value, row = codes[order], event_ms[order], value[order], row[order]
     weight = 1.0 / intake.aligned["fraction"][mine][row]

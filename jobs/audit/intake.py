@@ -102,7 +102,7 @@ class Intake:
         self.windows = Columns(
             definition="h", key="i", metric="i", start_ms="q", end_ms="q", revision="q", early="B", count="q",
             mean="d", min="d", max="d", first="d", last="d", first_ms="q", last_ms="q", estimated_count="d",
-            estimated_mean="d",
+            estimated_mean="d", late="q",
         )  # fmt: skip
         self.highest_ms: dict[int, int] = {}  # raw partition -> latest plausible event time, NO_TIME without any
         self.bridges = BridgeIntake()
@@ -213,6 +213,7 @@ class Intake:
                 row.last_event_time_ms,
                 row.count if row.estimated_count is None else row.estimated_count,
                 row.mean if row.estimated_mean is None else row.estimated_mean,
+                row.late_readings,
             )
 
     def event_id(self, index: int) -> bytes:

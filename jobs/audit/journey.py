@@ -17,6 +17,7 @@ import numpy as np
 from jobs.audit.fold import assign
 from jobs.audit.records import Window, decode_window
 from jobs.broker.topic_records import TopicRecord
+from udfs.dead_letter import REPLAY_OF
 from udfs.rules import Rules
 
 OUTCOMES: Final = ("aligned", "accounting", "invalid_events", "late_events")
@@ -129,7 +130,7 @@ def add_windows(journeys: Iterable[Journey], records: Iterable[TopicRecord]) -> 
 
 def stages(journey: Journey) -> list[Stage]:
     """The stages in their order; what is not there has not happened, or cannot be seen."""
-    return [*_before_kafka(journey.raw), *_behind_kafka(journey)]
+    return [*_before_kafka(journey.raw), *behind_kafka(journey)]
 
 
 def _before_kafka(raw: TopicRecord) -> Iterator[Stage]:
@@ -142,10 +143,13 @@ def _before_kafka(raw: TopicRecord) -> Iterator[Stage]:
         adapter = f"adapter {text.get('bridge_adapter', '?')}"
         yield Stage("bridge received", _number(headers["bridge_timestamp"]), text.get("ce_source", ""), adapter)
     what = f"trace {text['traceparent'][3:35]}" if "traceparent" in text else ""
+    if REPLAY_OF in text:
+        what = f"replays {text[REPLAY_OF]} {what}".strip()
     yield Stage("kafka appended", raw.timestamp_ms, raw.place, what)
 
 
-def _behind_kafka(journey: Journey) -> Iterator[Stage]:
+def behind_kafka(journey: Journey) -> Iterator[Stage]:
+    """What the job has made of the raw record."""
     for record in journey.found.get("aligned", ()):
         row = msgspec.json.decode(record.value)
         what = f"{row['metric']} {row['value']:g} {row['unit']}, event id {row['event_id']}"

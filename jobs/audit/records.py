@@ -78,6 +78,7 @@ class Window(msgspec.Struct, gc=False):
     last_event_time_ms: int
     estimated_count: float | None = None
     estimated_mean: float | None = None
+    late_readings: int = 0
 
 
 class Time(msgspec.Struct, gc=False):

@@ -48,8 +48,13 @@ def make_admin(deployment: Deployment) -> AdminClient:
     return AdminClient(client_settings(deployment))
 
 
-def make_producer(deployment: Deployment) -> Producer:
-    """A producer for throughput that keeps order and writes nothing twice when it has to try again."""
+def make_producer(deployment: Deployment, **settings: Any) -> Producer:
+    """A producer for throughput that keeps order and writes nothing twice when it has to try again.
+
+    Parameters
+    ----------
+    settings : of librdkafka, with underscores for dots; they go over the others.
+    """
     return Producer(
         {
             **client_settings(deployment),
@@ -62,6 +67,7 @@ def make_producer(deployment: Deployment) -> Producer:
             "queue.buffering.max.kbytes": 262_144,
             "message.max.bytes": LARGEST_MESSAGE_BYTES,
             "delivery.report.only.error": True,
+            **{name.replace("_", "."): value for name, value in settings.items()},
         }
     )
 

@@ -88,10 +88,20 @@ def show(report: object) -> None:
     classes.add_row(*(f"{n:,}" for n in figures))
     console.print(classes)
     windows = Table("stream/window", title="every aligned reading, by window definition", box=SIMPLE_HEAD)
-    for name in ("aligned", "windowed", "late", "open", "lost", "windows", "wrong", "partly late"):
+    for name in ("aligned", "windowed", "late", "open", "lost", "windows", "wrong", "partly late", "recomputed"):
         windows.add_column(name, justify="right")
     for d in report.definitions:
-        row = (d.aligned, d.windowed, d.late, d.open, d.lost, d.windows, d.wrong_windows, d.partly_late_pairs)
+        row = (
+            d.aligned,
+            d.windowed,
+            d.late,
+            d.open,
+            d.lost,
+            d.windows,
+            d.wrong_windows,
+            d.partly_late_pairs,
+            d.recomputed,
+        )
         windows.add_row(f"{d.stream}/{d.definition}", *(f"{n:,}" for n in row))
     console.print(windows)
     if report.bridges:

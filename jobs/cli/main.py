@@ -31,7 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("jobs.cli.doctor:doctor", "Say what is wrong with a running deployment, and what to change."),
     "generate": ("jobs.cli.generate:generate", "Produce sensor readings, with faults where wanted."),
     "replay": ("jobs.cli.replay:replay", "Send a file of readings into the raw topic."),
-    "dead-letters": ("jobs.cli.dead_letters:dead_letters", "Look at what was refused, and send it again."),
+    "replay-dlq": ("jobs.cli.replay_dlq:replay_dlq", "Put right what was refused or late: edit, send, recompute."),
     "bridge": ("jobs.cli.bridge:bridge", "Bring MQTT and REST feeds into the raw topic."),
     "reprocess": ("jobs.cli.reprocess:reprocess", "Run the align job again over history, into versioned topics."),
     "outputs": ("jobs.cli.outputs:outputs", "See, switch and drop the versions of what the job publishes."),

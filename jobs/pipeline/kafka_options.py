@@ -5,6 +5,11 @@ from __future__ import annotations
 from jobs.pipeline.config import Deployment
 
 
+def source_group(deployment: Deployment) -> str:
+    """Under which the job commits, with each checkpoint, how far it has read the raw topic."""
+    return f"meridian-{deployment.name}"
+
+
 def common_options(deployment: Deployment) -> dict[str, str]:
     kafka = deployment.kafka
     return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
 from jobs.pipeline.config import Deployment, Offsets
-from jobs.pipeline.kafka_options import common_options
+from jobs.pipeline.kafka_options import common_options, source_group
 from udfs.align import ENVELOPE_HEADERS
 
 # No expression can be given a name in a table's watermark: each mention of one is generated and evaluated anew, and
@@ -91,7 +91,7 @@ def raw_table(deployment: Deployment) -> TableDescriptor:
     options = {
         **common_options(deployment),
         "topic": deployment.topics.raw.name,
-        "properties.group.id": f"meridian-{deployment.name}",
+        "properties.group.id": source_group(deployment),
         "properties.isolation.level": "read_committed",
         **span_options(deployment.kafka.start, deployment.kafka.stop),
         "scan.watermark.emit.strategy": "on-event" if deployment.time.watermarks == "on-event" else "on-periodic",

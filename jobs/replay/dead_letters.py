@@ -47,6 +47,19 @@ class Letter(msgspec.Struct, gc=False):
     def source(self) -> Source:
         return Source(self.topic, self.partition, self.offset, self.append_time_ms)
 
+    def kept(self) -> RawRecord:
+        """Key, value and headers as far as the letter has kept them.
+
+        Raises
+        ------
+        NotReplayable : they are not base64.
+        """
+        try:
+            headers = [(name, _bytes(text)) for name, text in (self.headers or {}).items()]
+            return RawRecord(_bytes(self.key_base64), _bytes(self.payload_base64), headers)
+        except ValueError as error:
+            raise NotReplayable(f"{self.source.name}: {error}") from None
+
 
 decode_letter = msgspec.json.Decoder(Letter).decode
 
@@ -77,7 +90,7 @@ def raw_record(letter: Letter, fetch: Fetch) -> RawRecord:
     name = letter.source.name
     if not letter.replayable or letter.headers is None:
         raise NotReplayable(f"{name}: a record refused as {letter.reason} is not sent again")
-    found = _fetched(letter, fetch) if letter.truncated else _kept(letter)
+    found = _fetched(letter, fetch) if letter.truncated else letter.kept()
     if found.value is None or hashlib.sha256(found.value).hexdigest() != letter.payload_sha256:
         raise NotReplayable(f"{name}: the bytes are not those that were refused")
     headers = [(n, v) for n, v in found.headers if n in letter.headers and n != REPLAY_OF]
@@ -89,14 +102,6 @@ def _fetched(letter: Letter, fetch: Fetch) -> RawRecord:
     if record is None:
         raise NotReplayable(f"{letter.source.name}: the letter has cut it, and it is no longer in the raw topic")
     return record
-
-
-def _kept(letter: Letter) -> RawRecord:
-    try:
-        headers = [(name, _bytes(text)) for name, text in (letter.headers or {}).items()]
-        return RawRecord(_bytes(letter.key_base64), _bytes(letter.payload_base64), headers)
-    except ValueError as error:
-        raise NotReplayable(f"{letter.source.name}: {error}") from None
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -2,49 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+import msgspec
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
 
-from jobs.broker.clients import make_consumer, make_producer
-from jobs.broker.markers import UndeliveredRecords
-from jobs.broker.snapshot import read_topic
+from jobs.broker.clients import make_admin, make_consumer
+from jobs.broker.snapshot import read_topic, spans_now
+from jobs.broker.transactions import Outgoing, TransactionalWriter, wait_until_decided
 from jobs.pipeline.config import Deployment
+from jobs.pipeline.kafka_options import source_group
 from jobs.replay.dead_letters import Letter, RawRecord, decode_letter
 from udfs.dead_letter import REPLAY_OF
 
+WRITER = "replay-dlq"  # of the transactional id
+
 _TIMEOUT_S = 10
-_FLUSH_S = 60
-_QUEUE_HIGH = 100_000
+_DECIDED_S = 60  # as long as a producer's transaction may stay open by default
 
 
 def read_letters(deployment: Deployment) -> Iterator[Letter]:
-    """Every committed letter of the invalid topic, oldest first within a partition."""
+    """Every committed letter of the invalid topic, oldest first within a partition; the audit names unreadable ones."""
     for message in read_topic(deployment, deployment.topics.invalid_events.name):
-        yield decode_letter(message.value() or b"")
+        try:
+            yield decode_letter(message.value() or b"")
+        except msgspec.DecodeError:
+            continue
 
 
-def replays_since(deployment: Deployment, since_ms: int) -> set[str]:
-    """The `replay_of` of every raw record that Kafka got at `since_ms` (epoch ms) or later."""
-    found: set[str] = set()
-    for message in read_topic(deployment, deployment.topics.raw.name, since_ms):
-        found.update(
-            value.decode(errors="replace")
-            for name, value in _headers(message)
-            if name == REPLAY_OF and value is not None
-        )
+def replays_since(deployment: Deployment, since_ms: int | None) -> dict[str, str]:
+    """What each raw record that Kafka got at `since_ms` (epoch ms) or later replays, if it does: place and place."""
+    found: dict[str, str] = {}
+    topic = deployment.topics.raw.name
+    for message in read_topic(deployment, topic, since_ms):
+        for name, value in _headers(message):
+            if name == REPLAY_OF and value is not None:
+                found[f"{topic}/{message.partition()}/{message.offset()}"] = value.decode(errors="replace")
     return found
 
 
+def sent_before(deployment: Deployment, letters: Collection[Letter]) -> set[str]:
+    """The places of the letters that have been sent again, as far as any topic still says so.
+
+    The raw topic does. What retention has deleted from it was aligned, with `replay_of` among its attributes, or was
+    refused and has a letter. A repeat of it would be a duplicate.
+    """
+    since_ms = min(letter.append_time_ms for letter in letters)
+    found = set(replays_since(deployment, since_ms).values())
+    if any(first for first, _ in spans_now(deployment, deployment.topics.raw.name).values()):
+        for message in read_topic(deployment, deployment.topics.aligned.name, since_ms):
+            name = _decode_aligned(message.value() or b"{}").attributes.get(REPLAY_OF)
+            found.update([name] if isinstance(name, str) else ())
+    return found
+
+
+class _Aligned(msgspec.Struct):
+    attributes: dict[str, Any] = {}
+
+
+_decode_aligned = msgspec.json.Decoder(_Aligned).decode
+
+
 class RawTopic:
-    """The raw topic of a deployment: fetch one record, send many."""
+    """Fetches single records of a deployment's raw topic."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self._topic = deployment.topics.raw.name
         self._consumer: Consumer = make_consumer(deployment)
-        self._producer: Producer = make_producer(deployment)
-        self._failures: list[str] = []
 
     def fetch(self, topic: str, partition: int, offset: int) -> RawRecord | None:
         """Give the record at an offset; None when it is no longer there."""
@@ -59,37 +83,65 @@ class RawTopic:
             return None
         return RawRecord(message.key(), message.value(), _headers(message))
 
-    def send(self, record: RawRecord) -> None:
-        """Queue a record; with the key of the refused one it comes to the same partition.
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class Resender:
+    """Sends records again, one process at a time.
+
+    It takes the writer first, which ends any other run and what a killed one has left open, and then waits until all
+    that is in the raw topic can be seen. What `replays_since` finds afterwards is all that was ever sent again.
+
+    Raises
+    ------
+    UndeliveredRecords, UnreadableTopic : no broker answers, or a transaction stays open.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._topic = deployment.topics.raw.name
+        self._writer = TransactionalWriter(deployment, WRITER)
+        wait_until_decided(deployment, (self._topic,), _DECIDED_S)
+
+    def send(self, records: Iterable[tuple[Letter, RawRecord]]) -> None:
+        """Send records in one transaction, each to the partition that it was refused from.
 
         Raises
         ------
-        UndeliveredRecords : Kafka has refused an earlier one.
+        UndeliveredRecords : Kafka has not taken them, or another run has taken over.
         """
-        while len(self._producer) > _QUEUE_HIGH and not self._failures:
-            self._producer.poll(0.05)
-        if self._failures:
-            raise UndeliveredRecords(f"{self._topic}: {self._failures[0]}")
-        self._producer.produce(
-            self._topic, record.value, record.key, headers=list(record.headers), on_delivery=self._delivered
+        self._writer.write(
+            self._topic,
+            [
+                Outgoing(r.value, r.key, r.headers, letter.partition if letter.topic == self._topic else -1)
+                for letter, r in records
+            ],
         )
 
-    def close(self) -> None:
-        """Wait until Kafka has all that was sent.
+
+class JobLag:
+    """How many raw records the job is behind, by what it has committed with its last checkpoint."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._admin = make_admin(deployment)
+
+    def behind(self) -> int | None:
+        """None: no job of the deployment has committed anything.
 
         Raises
         ------
-        UndeliveredRecords : it has not.
+        UnreadableTopic, KafkaException : no broker answers.
         """
-        self._consumer.close()
-        left_over = self._producer.flush(_FLUSH_S)
-        if self._failures or left_over:
-            why = self._failures[0] if self._failures else f"{left_over} records not acknowledged"
-            raise UndeliveredRecords(f"{self._topic}: {why}")
-
-    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self._failures.append(error.str())
+        ends = spans_now(self._deployment, self._deployment.topics.raw.name)
+        places = [TopicPartition(self._deployment.topics.raw.name, p) for p in ends]
+        asked = ConsumerGroupTopicPartitions(source_group(self._deployment), places)
+        [answer] = self._admin.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_S).values()
+        committed: list[Any] = answer.result(_TIMEOUT_S).topic_partitions
+        if all(place.offset < 0 for place in committed):
+            return None
+        behind: int = sum(max(0, ends[p.partition][1] - max(int(p.offset), ends[p.partition][0])) for p in committed)
+        return behind
 
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]]:

@@ -23,6 +23,7 @@ class Reason(StrEnum):
 
     SAME = "same"
     REVISED = "revised"  # the same in the end; streaming had said something else before a straggler came
+    RECOMPUTED = "recomputed"  # the same, since late readings were recomputed into it
     LATE = "late"  # the readings that are missing are in dlq.late_events, or noted as partly late
     HORIZON = "beyond_dedup_horizon"  # repeated so late that streaming had forgotten their ids, and marked them
     OPEN = "open"  # streaming's watermark has not passed the window yet
@@ -76,19 +77,26 @@ def explain(pair: Pair, evidence: Evidence) -> Verdict:
     if pair.live is not None and pair.live.repeats:
         times = pair.live.repeats + 1
         return Verdict(pair.key, Reason.DOUBLED, f"revision {pair.live.revision} was published {times} times")
-    if not needs_readings(pair):
-        is_revised = pair.live is not None and pair.live.is_revised
-        return Verdict(pair.key, Reason.REVISED if is_revised else Reason.SAME, "")
+    if pair.live is not None and not needs_readings(pair):
+        if pair.live.late_readings:
+            return Verdict(pair.key, Reason.RECOMPUTED, f"{pair.live.late_readings} late readings were put in")
+        return Verdict(pair.key, Reason.REVISED if pair.live.is_revised else Reason.SAME, "")
     stream, definition, start_ms, end_ms, *_ = pair.key
+
+    def in_time(readings: Sequence[Reading]) -> Sequence[Reading]:
+        return [
+            r
+            for r in readings
+            if (r.place, stream, definition) not in evidence.late
+            and (r.place, stream, definition, start_ms) not in evidence.partly_late
+        ]
+
     readings = evidence.readings.get(pair.key, ())
-    in_time = [
-        r
-        for r in readings
-        if (r.place, stream, definition) not in evidence.late
-        and (r.place, stream, definition, start_ms) not in evidence.partly_late
-    ]
-    late, forgotten = len(readings) - len(in_time), evidence.forgotten.get(pair.key, ())
-    accounted = _fold([*in_time, *forgotten])
+    held, forgotten = in_time(readings), in_time(evidence.forgotten.get(pair.key, ()))
+    late = len(readings) - len(held)
+    if pair.live is not None and pair.live.late_readings == late:  # all of them were put in
+        held, late = readings, 0
+    accounted = _fold([*held, *forgotten])
     if pair.live is None:
         return _absent(pair, accounted, late, end_ms - 1 <= evidence.watermark_ms)
     return _present(pair, pair.live, accounted, late, len(forgotten))
@@ -105,6 +113,9 @@ def _absent(pair: Pair, accounted: dict[str, Any], late: int, is_due: bool) -> V
 def _present(pair: Pair, live: Row, accounted: dict[str, Any], late: int, forgotten: int) -> Verdict:
     said = dict(zip(WINDOW_ROWS.values, live.values, strict=True))
     count, due = said["count"], accounted["count"]
+    if live.late_readings and count == due + live.late_readings and live.late_readings < late:
+        rest = late - live.late_readings
+        return Verdict(pair.key, Reason.LATE, f"{rest} of {late} late readings came after it was recomputed", rest)
     if count != due:
         reason = Reason.LOST if count < due else Reason.DOUBLED
         return Verdict(pair.key, reason, f"count {count}, and {due} readings were in time", late)

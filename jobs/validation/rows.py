@@ -49,6 +49,7 @@ class Row:
     first_word: tuple[Any, ...] | None  # the values of its first revision that was not provisional
     first_revision: int
     repeats: int = 0  # records beyond one for the final revision
+    late_readings: int = 0  # that were recomputed into it
 
     @property
     def is_revised(self) -> bool:
@@ -69,9 +70,11 @@ def _put(rows: dict[Key, Row], record: Record, rule: RowRule) -> None:
     values = tuple(record.get(name) for name in rule.values)
     revision = int(record[rule.revision])
     is_provisional = rule.provisional is not None and record.get(rule.provisional[0]) == rule.provisional[1]
+    late_readings = record.get("late_readings", 0)
     row = rows.get(key)
     if row is None:
-        rows[key] = Row(values, revision, is_provisional, None if is_provisional else values, revision)
+        first_word = None if is_provisional else values
+        rows[key] = Row(values, revision, is_provisional, first_word, revision, late_readings=late_readings)
         return
     if not is_provisional and (row.first_word is None or revision < row.first_revision):
         row.first_word, row.first_revision = values, revision
@@ -79,3 +82,4 @@ def _put(rows: dict[Key, Row], record: Record, rule: RowRule) -> None:
         row.repeats += 1
     elif revision > row.revision:
         row.values, row.revision, row.is_provisional, row.repeats = values, revision, is_provisional, 0
+        row.late_readings = late_readings

@@ -52,10 +52,10 @@ def test_every_reading_of_a_hostile_hour_ends_in_its_class_without_a_restart(sta
 
 def assert_dead_letters_can_be_sent_again(deployment: Path, before: dict[str, int]) -> None:
     """Nothing was mended, so each is refused again: one more raw record, and one more letter that stands for both."""
-    counts = json.loads(meridian("dead-letters", "list", "--config", deployment, "--json").stdout)
+    counts = json.loads(meridian("replay-dlq", "list", "--config", deployment, "--json").stdout)
     assert sum(count["letters"] for count in counts.values()) == before["invalid"]
     reason = max(counts, key=lambda r: counts[r]["replayable"])
-    command = ("dead-letters", "send", "--config", deployment, "--reason", reason, "--json")
+    command = ("replay-dlq", "send", "--config", deployment, "--reason", reason, "--json")
     sent = json.loads(meridian(*command).stdout)["sent"]
     assert sent == counts[reason]["replayable"] > 0
     after = audit(deployment)

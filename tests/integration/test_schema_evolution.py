@@ -201,7 +201,7 @@ def test_three_versions_of_producers_and_jobs_run_together(
 
         upgrade(stack, files["v2"])
         resent = json.loads(
-            meridian("dead-letters", "send", "--config", files["v2"], "--reason", "unusable_schema", "--json").stdout
+            meridian("replay-dlq", "send", "--config", files["v2"], "--reason", "unusable_schema", "--json").stdout
         )
         assert resent["sent"] == early
         expected.update({event_id: "job-v2" for event_id, name in producers.readings.items() if name == "v2"})

@@ -176,7 +176,7 @@ class WindowShard:
         return {of: result.row for of, result in self.final.items()}
 
     def _take(self, windowed: Windowed, frame: Readings | None = None) -> None:
-        for window, aggregate, timing, revision in windowed.firings:
+        for window, aggregate, timing, revision, _ in windowed.firings:
             row = Row(aggregate.count, aggregate.mean, aggregate.min, aggregate.max, aggregate.first, aggregate.last)
             self.results.append(
                 Result(
