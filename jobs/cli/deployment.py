@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.console import EXIT_USAGE, CliError
+from jobs.broker.clients import kafka_settings
+from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.deployment_file import InvalidDeployment, load_deployment
+from jobs.pipeline.kafka_security import LOGIN_VARIABLE, LoginProblem
 
 deployment_option = click.option(
     "--config", "config_file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Deployment file."
@@ -16,10 +18,23 @@ deployment_option = click.option(
 
 
 def read_deployment(path: Path) -> Deployment:
+    """Read and validate a deployment file, and see whether its login, if it has one, can be used here.
+
+    Raises
+    ------
+    CliError : it is wrong, or its login file cannot be read.
+    """
     try:
-        return load_deployment(path)
+        deployment = load_deployment(path)
     except InvalidDeployment as error:
         raise CliError(str(error), EXIT_USAGE) from None
+    try:
+        kafka_settings(deployment.kafka)
+    except LoginProblem as problem:
+        raise CliError(
+            str(problem), EXIT_ENVIRONMENT, f"{LOGIN_VARIABLE} names another one (docs/security.md)"
+        ) from None
+    return deployment
 
 
 def job_name(deployment: Deployment) -> str:
