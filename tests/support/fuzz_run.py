@@ -28,10 +28,13 @@ def fuzz(cases: int, first_seed: int) -> tuple[Counter[str], float]:
 
         @seed(piece)
         @settings(
-            max_examples=_PIECE, deadline=None, database=None, phases=(Phase.generate,),
+            max_examples=_PIECE,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
         )
-        @given(st.randoms(use_true_random=True))  # seeded by hypothesis; drawing each number from it costs ten times more
+        @given(st.randoms(use_true_random=True))  # its seed only: each choice drawn costs thrice as much
         def search(rng: Random) -> None:
             batch = hostile_batch(rng, _BATCH)
             began = time.process_time()
@@ -52,8 +55,10 @@ def main() -> None:
     fates, slowest_s = fuzz(chosen.cases, chosen.seed)
     for fate, count in fates.most_common():
         print(f"{count:>10,}  {fate}")
-    print(f"{fates.total():>10,}  cases, seed {chosen.seed}, {time.monotonic() - began:.0f} s: the law holds; "
-          f"slowest batch of {_BATCH} {slowest_s:.1f} CPU s")
+    print(
+        f"{fates.total():>10,}  cases, seed {chosen.seed}, {time.monotonic() - began:.0f} s: the law holds; "
+        f"slowest batch of {_BATCH} {slowest_s:.1f} CPU s"
+    )
 
 
 if __name__ == "__main__":

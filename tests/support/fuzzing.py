@@ -1,8 +1,8 @@
 """Fuzzing of the align stage and of all its parts: hostile records made from good and from poisonous ones, and the law.
 
-The law: nothing is raised; every record ends in exactly one class; what is refused has a reason of the closed list and
-not `unexpected_error`; what is accepted is a JSON record with a place on Earth; and a warm aligner, whose shortcut knows
-the series, comes to the same end as one that takes all stages.
+The law: nothing is raised; every record ends in exactly one class; what is refused has a reason of the closed
+list and not `unexpected_error`; what is accepted is a JSON record with a place on Earth; and a warm aligner, whose
+shortcut knows the series, comes to the same end as one that takes all stages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import orjson
+
 from jobs.generator import poison
 from jobs.generator.draft import Draft
 from jobs.generator.network import make_network
@@ -26,10 +27,10 @@ from udfs.aligned import close_aligned
 from udfs.avro_encoding import encode_confluent, encode_single_object
 from udfs.frame import decode_frame
 from udfs.protobuf_encoding import encode_confluent_message, encode_message
+from udfs.protobuf_schema import protobuf_schema
 from udfs.reasons import Reason
 from udfs.rules import Rules, SchemaRule
 from udfs.schemas import reading_files, reading_schema
-from udfs.protobuf_schema import protobuf_schema
 from udfs.writer_schema import SchemaFormat, WriterSchema
 
 AVRO_ID, PROTOBUF_ID = 1, 2
@@ -127,7 +128,12 @@ _OF_FIELD: dict[str, list[Any]] = {
     "metric": ["air_temperature", "pm2_5", "water_level", "pm" + "*" * 200, "pm[", *_TEXTS],
     "unit": ["degC", "degF", "K", "ug/m3", "m", "m**9999", "degC**2", "m/(s", "1/0", "kg**1e9", "µg/m³", *_TEXTS],
     "quality": [*_TEXTS, *_NUMBERS],
-    "attributes": [*_JSON, {"attributes": {"attributes": {}}}, {"sensor_id": "other"}, {f"k{n}": n for n in range(300)}],
+    "attributes": [
+        *_JSON,
+        {"attributes": {"attributes": {}}},
+        {"sensor_id": "other"},
+        {f"k{n}": n for n in range(300)},
+    ],
 }
 _FIELDS = (
     *("event_id", "sensor_id", "region", "metric", "value", "unit", "event_time", "x", "y", "crs"),
@@ -147,9 +153,34 @@ _OF_HEADER: dict[str, list[bytes]] = {
     "sampling_fraction": [b"0.5", b"1", b"0", b"1e-9", b"1e-400", b"nan", b"inf", b"0x1p-1", b"0.5\0", b"1" * 400],
 }
 _TOKENS = [
-    *(b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\u0000", b"\\ud800", b"\\udc00\\ud800", b"NaN", b"-0", b"1e999"),
-    *(b"null", b"\xff", b"\xc3\x01", b"\0", b"\0\0\0\0\x01", b"\0\0\0\0\x02\0", b"\xef\xbb\xbf", b"\x80" * 11, b"[" * 99),
-    *(b'"attributes":', b'"event_time":', b'"x":1e308,', b"//", b"9" * 400, b"0." + b"0" * 400 + b"1"),
+    *(
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b'"',
+        b",",
+        b":",
+        b"\\",
+        b"\\u0000",
+        b"\\ud800",
+        b"\\udc00\\ud800",
+        b"NaN",
+        b"-0",
+        b"1e999",
+    ),
+    *(
+        b"null",
+        b"\xff",
+        b"\xc3\x01",
+        b"\0",
+        b"\0\0\0\0\x01",
+        b"\0\0\0\0\x02\0",
+        b"\xef\xbb\xbf",
+        b"\x80" * 11,
+        b"[" * 99,
+    ),
+    *(b'"attributes":', b'"event_time":', b'"x":1e308,', b"//", b"9" * 400, b"0." + b"0" * 400 + b"1", b" " * 20_001),
 ]
 
 # --- Making them ------------------------------------------------------------------------------------------------------
@@ -277,7 +308,7 @@ class Judge:
         self._stages_only = Aligner(FUZZ_RULES, TOPIC, cache_bytes=0)
 
     def judge(self, batch: Sequence[RawRecord]) -> None:
-        """Raises AssertionError, or what the stages raise; its last note is the record, where one alone breaks the law."""
+        """Raises AssertionError, or what the stages raise; noted is the record, where one alone breaks the law."""
         try:
             fates = self._judge(batch)
         except Exception as error:

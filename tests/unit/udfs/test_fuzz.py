@@ -1,15 +1,18 @@
-"""A short run of the fuzzer, and what longer ones have found; `scripts/fuzz` runs millions of cases (docs/security.md)."""
+"""A short run of the fuzzer, and what longer ones have found; `scripts/fuzz` runs millions of cases."""
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fuzzing import SEEDS, Judge, hostile_batch
 from udfs.avro_encoding import encode_single_object
 from udfs.decode import Decoder
+from udfs.event_time import normalise_event_time
 from udfs.reasons import Reason, Rejected
 from udfs.rules import LimitRule
 
@@ -40,3 +43,18 @@ def test_the_message_of_a_letter_is_the_same_each_time() -> None:
         except Rejected as rejected:
             messages.add(rejected.message)
     assert messages == {"EOFError: 40 bytes end within the record"}
+
+
+def test_the_fuzzer_finds_a_stage_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeded fault: one spelling of a time of many."""
+
+    def faulty(raw: object, zone: tzinfo | None) -> int:
+        if raw == "2026-W39-1T10:00:00Z":
+            raise ZeroDivisionError
+        return normalise_event_time(raw, zone)
+
+    monkeypatch.setattr("udfs.align.normalise_event_time", faulty)
+    judge, rng = Judge(), Random(2)
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        for _ in range(20):
+            judge.judge(hostile_batch(rng, 500))
