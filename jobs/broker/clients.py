@@ -33,14 +33,19 @@ class Admin(AdminClient):
     """Remembers what the connection failed of, which a call that had no answer does not say."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self.heard: str | None = None
+        self._heard: str | None = None
         # What is told here is not logged as well, once for each attempt.
         own: dict[str, Any] = {"log_level": 2, "error_cb": self._hear}
         super().__init__(settings | own)
 
+    def listen(self) -> str | None:
+        """What a login or a certificate was refused for; None: nothing was."""
+        self.poll(0)
+        return self._heard
+
     def _hear(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-            self.heard = error.str()
+            self._heard = error.str()
 
 
 class _Producer(Producer):

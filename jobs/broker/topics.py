@@ -197,8 +197,8 @@ def _list(admin: AdminClient) -> dict[str, Any]:
     try:
         return dict(admin.list_topics(timeout=_TIMEOUT_S / 3).topics)
     except KafkaException as error:
-        heard = admin.heard if isinstance(admin, Admin) else None
-        raise TopicProblem(f"no answer from Kafka: {heard or error.args[0].str()}") from None
+        reason = (admin.listen() if isinstance(admin, Admin) else None) or error.args[0].str()
+        raise TopicProblem(f"no answer from Kafka: {reason}") from None
 
 
 def _await_leaders(admin: AdminClient, specs: list[TopicSpec]) -> None:
