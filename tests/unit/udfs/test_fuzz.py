@@ -19,7 +19,7 @@ from udfs.rules import LimitRule
 JUDGE = Judge()
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=True))
 def test_hostile_records_end_in_exactly_one_class_each(rng: Random) -> None:
     JUDGE.judge(hostile_batch(rng, 100))
@@ -46,15 +46,15 @@ def test_the_message_of_a_letter_is_the_same_each_time() -> None:
 
 
 def test_the_fuzzer_finds_a_stage_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seeded fault: one spelling of a time of many."""
+    """Seeded fault: one or other odd spelling of a time."""
 
     def faulty(raw: object, zone: tzinfo | None) -> int:
-        if raw == "2026-W39-1T10:00:00Z":
+        if raw in ("2026-W39-1T10:00:00Z", "T14:13:14Z", "."):
             raise ZeroDivisionError
         return normalise_event_time(raw, zone)
 
     monkeypatch.setattr("udfs.align.normalise_event_time", faulty)
     judge, rng = Judge(), Random(2)
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        for _ in range(20):
+        for _ in range(10):
             judge.judge(hostile_batch(rng, 500))
