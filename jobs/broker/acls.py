@@ -5,7 +5,7 @@
     reader    looks and judges: `submit`, `audit`, `watch`, `doctor`, `export`, `trace`, `report`; writes nothing
     admin     makes, mends and deletes the topics, and sets these rights
 
-A transactional id or a group is named by its prefix, where the deployment's name is the beginning of several.
+Transactional ids are given by the prefix that a deployment's sinks share.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from rich.table import Table
 from jobs.broker.acls import Role, apply_acls, bindings, principals, wanted_rights
 from jobs.broker.clients import make_admin
 from jobs.cli.console import print_json, success
-from jobs.cli.deployment import deployment_option, read_deployment
+from jobs.cli.deployment import deployment_option, parse_deployment, read_deployment
 from jobs.cli.topics import broker
 
 
@@ -29,7 +29,7 @@ from jobs.cli.topics import broker
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def acls(config_file: Path, chosen: tuple[tuple[str, str], ...], wants_apply: bool, as_json: bool) -> None:
     """Show or set the rights of producer, job, reader and admin for a deployment (docs/security.md)."""
-    deployment = read_deployment(config_file)
+    deployment = read_deployment(config_file) if wants_apply else parse_deployment(config_file)
     rights, who = wanted_rights(deployment), principals({Role(role): name for role, name in chosen})
     if wants_apply:
         with broker():

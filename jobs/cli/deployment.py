@@ -17,6 +17,14 @@ deployment_option = click.option(
 )
 
 
+def parse_deployment(path: Path) -> Deployment:
+    """Read and validate a deployment file, to be looked at: its login need not be here."""
+    try:
+        return load_deployment(path)
+    except InvalidDeployment as error:
+        raise CliError(str(error), EXIT_USAGE) from None
+
+
 def read_deployment(path: Path) -> Deployment:
     """Read and validate a deployment file, and see whether its login, if it has one, can be used here.
 
@@ -24,16 +32,12 @@ def read_deployment(path: Path) -> Deployment:
     ------
     CliError : it is wrong, or its login file cannot be read.
     """
-    try:
-        deployment = load_deployment(path)
-    except InvalidDeployment as error:
-        raise CliError(str(error), EXIT_USAGE) from None
+    deployment = parse_deployment(path)
     try:
         kafka_settings(deployment.kafka)
     except LoginProblem as problem:
-        raise CliError(
-            str(problem), EXIT_ENVIRONMENT, f"{LOGIN_VARIABLE} names another one (docs/security.md)"
-        ) from None
+        hint = f"{LOGIN_VARIABLE} names another one (docs/security.md)"
+        raise CliError(str(problem), EXIT_ENVIRONMENT, hint) from None
     return deployment
 
 
