@@ -68,7 +68,9 @@ class AvroReader:
                 record = fastavro.schemaless_reader(source, self._writer, None)
             else:
                 record = self._resolved(source, start)
-        # fastavro raises EOFError, IndexError, ValueError, OverflowError, MemoryError, … for broken bytes
+        except EOFError:  # its text holds the address of an object: another one for the same record, each time
+            raise Rejected(Reason.MALFORMED_AVRO, f"EOFError: {len(value)} bytes end within the record") from None
+        # fastavro raises IndexError, ValueError, OverflowError, MemoryError, … for broken bytes
         except Exception as error:
             raise Rejected(Reason.MALFORMED_AVRO, f"{type(error).__name__}: {str(error)[:200]}") from None
         if source.tell() != len(value):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import os
+from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from jobs.pipeline.config import Deployment, Kafka
@@ -22,7 +23,49 @@ _SHARED_PREFIXES = (
     "client.id",
     "client.rack",
 )
-_JAAS_ENTRY = re.compile(r'(username|password)\s*=\s*"((?:[^"\\]|\\.)*)"')
+
+
+class UndeliveredRecords(RuntimeError):  # noqa: N818
+    """Records that the broker did not take."""
+
+
+class Admin(AdminClient):
+    """Remembers what the connection failed of, which a call that had no answer does not say."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._heard: str | None = None
+        # What is told here is not logged as well, once for each attempt.
+        own: dict[str, Any] = {"log_level": 2, "error_cb": self._hear}
+        super().__init__(settings | own)
+
+    def listen(self) -> str | None:
+        """What a login or a certificate was refused for; None: nothing was."""
+        self.poll(0)
+        return self._heard
+
+    def _hear(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._heard = error.str()
+
+
+class _Producer(Producer):
+    """Raises UndeliveredRecords when the broker refuses it for good, in the midst of whatever callback."""
+
+    def poll(self, timeout: float = -1) -> int:
+        return _told(super().poll, timeout)
+
+    def flush(self, timeout: float = -1) -> int:
+        return _told(super().flush, timeout)
+
+
+def _told(call: Callable[[float], int], timeout_s: float) -> int:
+    try:
+        return call(timeout_s)
+    except (KafkaException, SystemError) as error:  # SystemError: a callback ran while the other one was raised
+        cause = error if isinstance(error, KafkaException) else error.__cause__
+        if not isinstance(cause, KafkaException):
+            raise
+        raise UndeliveredRecords(cause.args[0].str()) from None
 
 
 def client_settings(deployment: Deployment) -> dict[str, Any]:
@@ -30,22 +73,27 @@ def client_settings(deployment: Deployment) -> dict[str, Any]:
 
 
 def kafka_settings(kafka: Kafka) -> dict[str, Any]:
-    """Translate the Kafka section; Java properties that librdkafka does not share are left out."""
+    """Translate the Kafka section; Java properties that librdkafka does not share are left out.
+
+    Raises
+    ------
+    LoginProblem : its login file cannot be used.
+    """
     settings: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "log_level": 3,
         "broker.address.family": "v4" if "127.0.0.1" in kafka.bootstrap_servers else "any",
     }
     for name, value in kafka.properties.items():
-        if name == "sasl.jaas.config":
-            settings.update((f"sasl.{key}", text) for key, text in _JAAS_ENTRY.findall(value))
-        elif name.startswith(_SHARED_PREFIXES):
+        if name.startswith(_SHARED_PREFIXES):
             settings[name] = value
+    if kafka.security is not None:
+        settings |= kafka.security.librdkafka_settings(os.environ)
     return settings
 
 
-def make_admin(deployment: Deployment) -> AdminClient:
-    return AdminClient(client_settings(deployment))
+def make_admin(deployment: Deployment) -> Admin:
+    return Admin(client_settings(deployment))
 
 
 def make_producer(deployment: Deployment, **settings: Any) -> Producer:
@@ -55,7 +103,7 @@ def make_producer(deployment: Deployment, **settings: Any) -> Producer:
     ----------
     settings : of librdkafka, with underscores for dots; they go over the others.
     """
-    return Producer(
+    return _Producer(
         {
             **client_settings(deployment),
             "enable.idempotence": True,

@@ -7,13 +7,11 @@ import time
 import orjson
 from confluent_kafka import Producer
 
-from jobs.broker.clients import make_producer
+from jobs.broker.clients import UndeliveredRecords, make_producer
 from jobs.pipeline.config import Deployment
 from udfs.align import CONTROL_CONTENT_TYPE
 
-
-class UndeliveredRecords(RuntimeError):  # noqa: N818
-    """Records that the broker did not take."""
+__all__ = ["UndeliveredRecords", "end_marker", "send_end_markers"]
 
 
 def end_marker(now_ms: int) -> tuple[bytes, list[tuple[str, str | bytes | None]]]:

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from jobs.broker.clients import make_admin
+from jobs.broker.clients import Admin, make_admin
 from jobs.pipeline.config import Deployment, Topics
 
 # A refused reading of any size still has to get in, to be counted and refused: 10 MB bodies and their headers fit.
@@ -34,6 +34,17 @@ _NEEDED = frozenset({"partitions", "cleanup.policy", "message.timestamp.type", "
 
 class TopicProblem(RuntimeError):  # noqa: N818
     """A topic could not be made, deleted or described; one line for a person."""
+
+
+class NotAllowed(TopicProblem):
+    """The login lacks a right."""
+
+
+def problem_of(what: str, error: KafkaError) -> TopicProblem:
+    """What the broker refused, and why; its own text about a missing right is a page of its insides."""
+    if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+        return NotAllowed(f"{what}: {KafkaError(error.code()).str()}")
+    return TopicProblem(f"{what}: {error.str()}")
 
 
 @dataclass(frozen=True)
@@ -186,7 +197,8 @@ def _list(admin: AdminClient) -> dict[str, Any]:
     try:
         return dict(admin.list_topics(timeout=_TIMEOUT_S / 3).topics)
     except KafkaException as error:
-        raise TopicProblem(f"no answer from Kafka: {error.args[0].str()}") from None
+        reason = (admin.listen() if isinstance(admin, Admin) else None) or error.args[0].str()
+        raise TopicProblem(f"no answer from Kafka: {reason}") from None
 
 
 def _await_leaders(admin: AdminClient, specs: list[TopicSpec]) -> None:
@@ -220,7 +232,7 @@ def _done(what: str, future: Any, ignore: int | None = None) -> bool:
     except KafkaException as error:
         if error.args[0].code() == ignore:
             return False
-        raise TopicProblem(f"{what}: {error.args[0].str()}") from None
+        raise problem_of(what, error.args[0]) from None
     return True
 
 
@@ -234,7 +246,7 @@ def _differences(
     try:
         configs = {resource.name: future.result(timeout=_TIMEOUT_S) for resource, future in futures.items()}
     except KafkaException as error:
-        raise TopicProblem(f"the topics' settings cannot be read: {error.args[0].str()}") from None
+        raise problem_of("the topics' settings cannot be read", error.args[0]) from None
     return {
         spec.name: differences(
             spec,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from jobs.cli.console import print_json, success
-from jobs.cli.deployment import read_deployment
+from jobs.cli.deployment import parse_deployment
 from jobs.pipeline.config import Deployment
 
 
@@ -27,7 +27,7 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole configuration, defaults filled in.")
 def check(file: Path, as_json: bool) -> None:
     """Validate FILE; exit 2 with one line per mistake."""
-    deployment = read_deployment(file)
+    deployment = parse_deployment(file)
     if as_json:
         shown = deployment.model_dump(mode="json")
         shown["kafka"]["properties"] = dict.fromkeys(shown["kafka"]["properties"], "(not shown)")

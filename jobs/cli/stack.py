@@ -20,6 +20,7 @@ from jobs.cli.local.layout import StackLayout, default_root
 from jobs.cli.local.ports import HOST
 from jobs.cli.local.profiles import PROFILES
 from jobs.cli.local.render import StackInfo, worker_python
+from jobs.cli.local.secure import SecureFiles, provision, variables
 from jobs.cli.local.supervision import Supervisor, sweep
 
 DEFAULTS = {"kafka_port": 9092, "rest_port": 8081, "taskmanagers": 2, "slots": 2}
@@ -55,6 +56,9 @@ def load_endpoints(stack_dir: Path | str | None = None) -> Endpoints:
     if chosen is None or not Supervisor(layout).is_running():
         raise CliError(f"no stack is running in {layout.root}", EXIT_ENVIRONMENT, "start it with `meridian up`")
     plain = layout.plain(layout.root)
+    if chosen.secure:  # what talks to this stack, here and in processes that are started, finds its certificates
+        for name, value in chosen.secure.rest.variables().items():
+            os.environ.setdefault(name, value)
     return Endpoints(
         bootstrap_servers=chosen.bootstrap_servers,
         rest_url=chosen.rest_url,
@@ -146,6 +150,9 @@ _port = click.IntRange(1024, 65535)
     "--ha-port", "--ha", is_flag=False, flag_value=2181, type=_port,
     help="Also run ZooKeeper, on port 2181 or the one given: jobs outlive a killed JobManager.  [default: no]",
 )  # fmt: skip
+@click.option(
+    "--secure", is_flag=True, default=None, help="TLS, logins and rights; certificates are made.  [default: no]"
+)
 @click.option("--timeout", "timeout_s", type=click.IntRange(5), default=180, show_default=True, help="Seconds to wait.")
 @_dir_option
 def up(stack_dir: str | None, timeout_s: int, **chosen: int | str | None) -> None:
@@ -170,6 +177,10 @@ def up(stack_dir: str | None, timeout_s: int, **chosen: int | str | None) -> Non
             success(f"ready in {time.monotonic() - started_s:.1f} s")
     info(f"  broker   {running.bootstrap_servers}")
     info(f"  Flink    {running.rest_url}  ({running.taskmanagers} TaskManagers, {running.slots} slots each)")
+    if running.secure:
+        info("  secure   for a shell (docs/security.md):")
+        for name, value in variables(running.secure).items():
+            info(f"           export {name}={value}")
     if running.profile:
         info(f"  profile  {running.profile}")
     if running.ha_port:
@@ -184,7 +195,7 @@ def up(stack_dir: str | None, timeout_s: int, **chosen: int | str | None) -> Non
 
 def _refuse_changes(wanted: Mapping[str, int | str], running: StackInfo) -> None:
     for name, value in wanted.items():
-        current = getattr(running, name)
+        current = getattr(running, name) if name != "secure" else running.secure is not None or None
         if value != current:
             option = "--" + name.replace("_", "-")
             has = f"without {option}" if current is None else f"with {option} {current}"
@@ -207,7 +218,7 @@ def _repair(running: StackInfo, layout: StackLayout, supervisor: Supervisor, tim
     return False
 
 
-def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Supervisor, timeout_s: int) -> StackInfo:
+def _start(wanted: dict[str, Any], layout: StackLayout, supervisor: Supervisor, timeout_s: int) -> StackInfo:
     from jobs.cli.jars import ensure_jars
     from jobs.cli.local.commands import member_env, stack_commands
     from jobs.cli.local.health import wait_until_complete
@@ -243,6 +254,13 @@ def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Superviso
     for name, start in (("controller_port", 9093), ("rpc_port", 6123), ("metrics_port", 9249)):
         others[name] = first_free(start + shift, taken)
         taken.add(others[name])
+    if wanted.pop("secure", False):
+        if observe_port:
+            hint = "run `meridian exporter --config` and a Prometheus of your own"
+            raise CliError("--secure goes without --observe: the exporter has no login", EXIT_USAGE, hint)
+        others["internal_port"] = first_free(9093 + shift, taken)
+        others["secure_folder"] = str(layout.secure)
+        SecureFiles(layout.secure).make()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     chosen = StackInfo(**wanted, **others, java_home=str(java.home), started_at=now)
     info(f"starting with Java {java.version} ({java.origin}) …")
@@ -252,6 +270,8 @@ def _start(wanted: Mapping[str, Any], layout: StackLayout, supervisor: Superviso
     supervisor.start(commands, member_env(layout, java))
     try:
         wait_until_complete(chosen, layout, supervisor, timeout_s)
+        if chosen.secure:
+            provision(chosen, chosen.secure)
     except BaseException:
         # Half a stack would hold the ports and look alive to other commands.
         _stop(layout, supervisor)

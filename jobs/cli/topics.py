@@ -10,10 +10,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from jobs.broker.topics import TopicProblem, TopicState, create_topics, delete_topics, describe_topics, mend_topics
+from jobs.broker.topics import (
+    NotAllowed,
+    TopicProblem,
+    TopicState,
+    create_topics,
+    delete_topics,
+    describe_topics,
+    mend_topics,
+)
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, print_json, success, warn
 from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.pipeline.durations import format_duration
+from jobs.pipeline.kafka_security import LOGIN_VARIABLE
 
 
 @click.group(
@@ -30,16 +39,19 @@ def topics() -> None:
 
 
 @contextmanager
-def _broker() -> Iterator[None]:
+def broker() -> Iterator[None]:
+    """What the broker refuses in the block becomes one line with what to do about it."""
     try:
         yield
+    except NotAllowed as problem:
+        raise CliError(str(problem), EXIT_ENVIRONMENT, f"{LOGIN_VARIABLE} names the login (docs/security.md)") from None
     except TopicProblem as problem:
         raise CliError(str(problem), EXIT_ENVIRONMENT, "start the stack with `meridian up`") from None
 
 
 def create_missing(create: Callable[[], list[TopicState]]) -> list[TopicState]:
     """Create topics; those that exist and differ are named."""
-    with _broker():
+    with broker():
         states = create()
     for state in states:
         for difference in state.differences:
@@ -79,7 +91,7 @@ def mend(config_file: Path) -> None:
 
     Records that are in the raw topic already keep the time stamps they came with.
     """
-    with _broker():
+    with broker():
         mended = mend_topics(read_deployment(config_file))
     for topic, difference in mended:
         success(f"{topic}: {difference.setting} {difference.value or '(not set)'} -> {difference.wanted}")
@@ -95,7 +107,7 @@ def delete(config_file: Path, yes: bool) -> None:
     deployment = read_deployment(config_file)
     if not yes:
         click.confirm(f"Delete the topics of {deployment.name!r} with all their records?", abort=True)
-    with _broker():
+    with broker():
         deleted = delete_topics(deployment)
     success(f"deleted {', '.join(deleted)}" if deleted else "no topic exists")
 
@@ -106,7 +118,7 @@ def delete(config_file: Path, yes: bool) -> None:
 def list_(config_file: Path, as_json: bool) -> None:
     """Show the wanted topics, and how existing ones differ."""
     deployment = read_deployment(config_file)
-    with _broker():
+    with broker():
         rows = describe_topics(deployment)
     if as_json:
         print_json(

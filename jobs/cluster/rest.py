@@ -5,8 +5,9 @@ Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import requests
@@ -33,11 +34,37 @@ class Job(NamedTuple):
     start_ms: int
 
 
+class RestTls(NamedTuple):
+    """PEM files for a REST API with TLS; empty: the system's authorities are trusted, no certificate is shown."""
+
+    authority: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> RestTls:
+        return cls(*(environment.get(name, "") for name in _TLS_VARIABLES))
+
+    def variables(self) -> dict[str, str]:
+        return dict(zip(_TLS_VARIABLES, self, strict=True))
+
+    def options(self) -> dict[str, Any]:
+        """For a call of `requests`. Given to the session, REQUESTS_CA_BUNDLE would replace them."""
+        return {
+            **({"verify": self.authority} if self.authority else {}),
+            **({"cert": (self.certificate, self.key)} if self.certificate else {}),
+        }
+
+
+_TLS_VARIABLES = ("MERIDIAN_FLINK_CA", "MERIDIAN_FLINK_CERTIFICATE", "MERIDIAN_FLINK_KEY")
+
+
 class FlinkRest:
-    """A session cluster's JobManager."""
+    """A session cluster's JobManager; with `https`, the environment names the certificates."""
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        self._tls = RestTls.of(os.environ).options() if self._url.startswith("https:") else {}
         self._session = requests.Session()
         # Only GET is repeated: a savepoint triggered twice would be two savepoints.
         retry = Retry(total=4, backoff_factor=0.3, status_forcelist=(502, 503, 504), allowed_methods=("GET",))
@@ -169,10 +196,17 @@ class FlinkRest:
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            response = self._session.request(method, f"{self._url}{path}", json=body, timeout=30)
-        except requests.RequestException as error:
-            raise ClusterError(f"no Flink cluster answers at {self._url}: {type(error).__name__}") from None
+            response = self._session.request(method, f"{self._url}{path}", json=body, timeout=30, **self._tls)
+        except (requests.RequestException, OSError) as error:  # OSError: a file of the certificates is not there
+            raise ClusterError(f"no Flink cluster answers at {self._url}: {_kind(error)}") from None
         if response.status_code >= 400:
             errors = response.json().get("errors", [response.text]) if response.content else [response.reason]
             raise ClusterError(f"{method} {path}: {str(errors[0])[:300]}")
         return response.json() if response.content else {}
+
+
+def _kind(error: Exception) -> str:
+    """What a connection failed of; of certificates, whose."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"TLS: {str(error.args[0])[-200:]}; {', '.join(_TLS_VARIABLES)} name the certificates"
+    return type(error).__name__ if isinstance(error, requests.RequestException) else str(error)

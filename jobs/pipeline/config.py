@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from jobs import __version__
 from jobs.pipeline.durations import DurationMs, format_duration
+from jobs.pipeline.kafka_security import KafkaSecurity, secret_properties
 from jobs.pipeline.schema_config import Schemas
 from jobs.pipeline.section import Section
 from udfs import crs_text, rules, units
@@ -29,13 +30,27 @@ Offsets = dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]  # by p
 
 
 class Kafka(Section):
-    """Where the topics are; `properties` go to every Kafka client of the job unchanged."""
+    """Where the topics are; `properties` go to every Kafka client of the job unchanged, and hold no secrets."""
 
     bootstrap_servers: str = "127.0.0.1:9092"
+    security: KafkaSecurity | None = None
     properties: dict[str, str] = {}
     start: Literal["earliest", "latest"] | Offsets = "earliest"
     stop: Offsets | None = Field(default=None, description="offsets at which the job ends; none: it does not end")
     transaction_timeout: Annotated[DurationMs, Field(ge=60_000, le=900_000)] = 600_000  # the broker's default maximum
+
+    @field_validator("properties")
+    @classmethod
+    def _no_secret_travels(cls, value: dict[str, str]) -> dict[str, str]:
+        if names := secret_properties(value):
+            raise ValueError(f"{', '.join(names)}: a secret would travel with the job; kafka.security names files")
+        return value
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Kafka:
+        if self.security is not None and (twice := self.security.java_properties().keys() & self.properties.keys()):
+            raise ValueError(f"properties: {', '.join(sorted(twice))}: kafka.security says it")
+        return self
 
 
 class Topic(Section):

@@ -12,7 +12,8 @@ def source_group(deployment: Deployment) -> str:
 
 def common_options(deployment: Deployment) -> dict[str, str]:
     kafka = deployment.kafka
+    secured = kafka.security.java_properties() if kafka.security else {}
     return {
         "properties.bootstrap.servers": kafka.bootstrap_servers,
-        **{f"properties.{name}": value for name, value in kafka.properties.items()},
+        **{f"properties.{name}": value for name, value in {**secured, **kafka.properties}.items()},
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli.local.layout import StackLayout
-from jobs.cli.local.profiles import PROFILES, PROFILES_DIR, base_config, load_profile
+from jobs.cli.local.profiles import PROFILES, PROFILES_DIR, SECURE, base_config, load_profile
 from jobs.cli.local.render import StackInfo, flink_config
 
 # Keys of Flink that config.yaml leaves at their defaults.
@@ -19,8 +19,8 @@ def info(profile: str | None) -> StackInfo:
     return StackInfo(19092, 19093, 18081, 16123, 19249, 2, 2, "/java", "2026-01-01T00:00:00+00:00", profile)
 
 
-def test_every_profile_can_be_chosen() -> None:
-    assert sorted(PROFILES) == sorted(path.stem for path in PROFILES_DIR.glob("*.yaml"))
+def test_every_profile_is_known() -> None:
+    assert sorted((*PROFILES, SECURE)) == sorted(path.stem for path in PROFILES_DIR.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -30,7 +30,7 @@ def test_a_profile_sets_only_what_config_yaml_knows_and_sets_otherwise(name: str
     assert not {key for key, value in profile.items() if base.get(key) == value}
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", (*PROFILES, SECURE))
 def test_each_key_of_a_profile_says_what_it_trades(name: str) -> None:
     lines = (PROFILES_DIR / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     for before, line in pairwise(lines):

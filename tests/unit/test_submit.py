@@ -21,7 +21,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(submit, "PACKAGES", tmp_path / "packages")
     monkeypatch.setenv("MY_KAFKA", "broker-1:9092,broker-2:9092")
     monkeypatch.setenv("MY_LOGIN", "s3cret")
-    kafka = {"bootstrap_servers": "${MY_KAFKA}", "properties": {"sasl.jaas.config": "${MY_LOGIN}"}}
+    kafka = {"bootstrap_servers": "${MY_KAFKA}", "properties": {"client.id": "${MY_LOGIN}"}}
     stream = {"name": "air", "metrics": ["air_*"], "unit": "degC"}
     path = tmp_path / "my.yaml"
     path.write_text(yaml.safe_dump({"name": "small", "kafka": kafka, "streams": [stream]}))

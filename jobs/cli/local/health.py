@@ -13,6 +13,7 @@ from jobs.cli.console import EXIT_ENVIRONMENT, CliError
 from jobs.cli.local.layout import StackLayout
 from jobs.cli.local.ports import HOST
 from jobs.cli.local.render import StackInfo
+from jobs.cli.local.secure import superuser_settings
 from jobs.cli.local.supervision import Supervisor
 
 
@@ -46,7 +47,8 @@ def broker_answers(info: StackInfo, timeout_s: float = 2.0) -> bool:
     from confluent_kafka.admin import AdminClient
 
     # log_level 2 is critical only: the probe's own failures are the answer, not news.
-    admin = AdminClient({"bootstrap.servers": info.bootstrap_servers, "log_level": 2})
+    settings = superuser_settings(info, info.secure) if info.secure else {"bootstrap.servers": info.bootstrap_servers}
+    admin = AdminClient({**settings, "log_level": 2})
     try:
         return bool(admin.list_topics(timeout=timeout_s).brokers)
     except KafkaException:
@@ -55,7 +57,8 @@ def broker_answers(info: StackInfo, timeout_s: float = 2.0) -> bool:
 
 def cluster_overview(info: StackInfo, timeout_s: float = 2.0) -> dict[str, Any] | None:
     try:
-        answer = requests.get(f"{info.rest_url}/overview", timeout=timeout_s)
+        tls = info.secure.rest.options() if info.secure else {}
+        answer = requests.get(f"{info.rest_url}/overview", timeout=timeout_s, **tls)
         return dict(answer.json()) if answer.ok else None
     except (requests.RequestException, ValueError):
         return None

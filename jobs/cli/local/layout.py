@@ -70,6 +70,10 @@ class StackLayout:
         return self.root / "savepoints"
 
     @property
+    def secure(self) -> Path:
+        return self.root / "secure"
+
+    @property
     def supervisor_conf(self) -> Path:
         return self.root / "supervisord.conf"
 
@@ -147,6 +151,7 @@ class StackLayout:
             self.mosquitto,
             self.observe,
             self.zookeeper,
+            self.secure,
             self.checkpoints,
             self.savepoints,
             self.logs,

@@ -11,6 +11,8 @@ from jobs.cli.project import FLINK_CONF
 
 PROFILES_DIR: Final = FLINK_CONF / "profiles"
 PROFILES: Final = ("latency", "throughput", "uninstrumented")
+SECURE: Final = "secure"
+"""Not to be chosen but laid over any other by `meridian up --secure`, which makes its files."""
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

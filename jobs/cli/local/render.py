@@ -15,7 +15,8 @@ from jobs.cli.jars import jar_paths
 from jobs.cli.local.beam_loopback import write_jar
 from jobs.cli.local.layout import StackLayout
 from jobs.cli.local.ports import HOST
-from jobs.cli.local.profiles import base_config, flatten
+from jobs.cli.local.profiles import SECURE, base_config, flatten, load_profile
+from jobs.cli.local.secure import SecureFiles, broker_lines, flink_keys
 from jobs.cli.local.zookeeper import ha_config
 from jobs.cli.project import FLINK_CONF, flink_home
 
@@ -39,6 +40,13 @@ class StackInfo:
     mqtt_port: int | None = None
     observe_port: int | None = None
     ha_port: int | None = None
+    internal_port: int | None = None
+    secure_folder: str | None = None
+
+    @property
+    def secure(self) -> SecureFiles | None:
+        """The secrets of a stack that was started with `--secure`."""
+        return SecureFiles(Path(self.secure_folder)) if self.secure_folder else None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -46,7 +54,7 @@ class StackInfo:
 
     @property
     def rest_url(self) -> str:
-        return f"http://{HOST}:{self.rest_port}"
+        return f"{'https' if self.secure else 'http'}://{HOST}:{self.rest_port}"
 
     @property
     def metrics_url(self) -> str:
@@ -97,6 +105,8 @@ def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) 
     config |= _push_reporter(info.metrics_port) if is_reported else {"metrics.reporters": ""}
     if info.ha_port:
         config |= ha_config(info.ha_port, f"file://{layout.plain(layout.root) / 'zookeeper' / 'jobs'}")
+    if info.secure:
+        config |= load_profile(SECURE) | flink_keys(info.secure)
     return config
 
 
@@ -125,6 +135,7 @@ def write_flink(info: StackInfo, layout: StackLayout) -> None:
     config = flink_config(base_config(info.profile), info, layout)
     lines = [f"{key}: {json.dumps(value)}" for key, value in sorted(config.items())]
     header = "# Rendered by `meridian up` from flink-conf; changes here are overwritten.\n"
+    (conf / "config.yaml").touch(0o600)  # it may hold passwords
     (conf / "config.yaml").write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
     for name in LOG_CONFIGS:
         shutil.copyfile(FLINK_CONF / name, conf / name)
@@ -159,6 +170,8 @@ def write_kafka(info: StackInfo, layout: StackLayout) -> Path:
         "controller.quorum.voters": f"1@{HOST}:{info.controller_port}",
         "log.dirs": layout.kafka_data,
     }
+    if info.secure:
+        own |= broker_lines(info, info.secure)
     target = layout.kafka / "server.properties"
     base = (FLINK_CONF / "kafka-broker.properties").read_text(encoding="utf-8")
     target.write_text(base + "\n" + "".join(f"{key}={value}\n" for key, value in own.items()), encoding="utf-8")

@@ -18,7 +18,7 @@ STREAM = {
 }  # fmt: skip
 DOCUMENT: dict[str, Any] = {
     "name": "small",
-    "kafka": {"bootstrap_servers": "${MERIDIAN_KAFKA:-127.0.0.1:9092}", "properties": {"sasl.jaas.config": "${JAAS}"}},
+    "kafka": {"bootstrap_servers": "${MERIDIAN_KAFKA:-127.0.0.1:9092}", "properties": {"client.id": "${SITE}"}},
     "topics": {"raw": {"name": "raw", "partitions": 2}, "windows": {"name": "windows", "partitions": 3}},
     "time": {"max_future": "60 s", "floor": "2019-01-01"},
     "streams": [STREAM, {**STREAM, "name": "rivers", "metrics": ["level"], "unit": "m", "max_age": "30 d"}],
@@ -27,7 +27,7 @@ SPAN = Span({0: 5, 1: 7}, {0: 50, 1: 7})
 
 
 def rerun(tmp_path: Path, span: Span) -> tuple[dict[str, Any], Deployment, Deployment]:
-    environment = {"JAAS": "secret"}
+    environment = {"SITE": "secret"}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(DOCUMENT))
     before = load_deployment(tmp_path / "a.yaml", environment)
     document = rerun_document(DOCUMENT, before, "small-v2", output_topics(before, ".v2"), span)
@@ -67,7 +67,7 @@ def test_a_rerun_that_follows_judges_lateness_as_the_live_job_does(tmp_path: Pat
 
 def test_secrets_stay_in_the_environment(tmp_path: Path) -> None:
     document, _, _ = rerun(tmp_path, SPAN)
-    assert document["kafka"]["properties"]["sasl.jaas.config"] == "${JAAS}" and "secret" not in str(document)
+    assert document["kafka"]["properties"]["client.id"] == "${SITE}" and "secret" not in str(document)
 
 
 def test_a_span_ends_where_it_stops_or_where_the_topic_does() -> None:

@@ -13,7 +13,7 @@ from jobs.reprocess.grid import History, grid_rerun_document, grid_topics
 LEVEL = {"metric": "level", "unit": "m", "method": "linear", "max_gap": "1 h"}
 DOCUMENT = {
     "name": "small",
-    "kafka": {"bootstrap_servers": "${MERIDIAN_KAFKA:-127.0.0.1:9092}", "properties": {"sasl.jaas.config": "${JAAS}"}},
+    "kafka": {"bootstrap_servers": "${MERIDIAN_KAFKA:-127.0.0.1:9092}", "properties": {"client.id": "${SITE}"}},
     "sources": [{"name": "s", "topic": "t", "out_of_orderness": "30 s"}],
     "grids": [
         {"name": "g", "period": "5 min", "stalled_after": "1 min", "allowed_lateness": "2 h", "metrics": [LEVEL]}
@@ -24,12 +24,12 @@ DOCUMENT = {
 def test_a_bounded_run_has_topics_of_its_own_an_end_and_a_watermark_that_passes_nothing(tmp_path: Path) -> None:
     file, again = tmp_path / "a.yaml", tmp_path / "b.yaml"
     file.write_text(yaml.safe_dump(DOCUMENT))
-    before = load_grid_deployment(file, {"JAAS": "secret"})
+    before = load_grid_deployment(file, {"SITE": "secret"})
     history = {"s": History(Span({0: 5}, {0: 50}), 5_400_000)}
     document = grid_rerun_document(DOCUMENT, before, "small-again", grid_topics(before, ".again"), history)
     again.write_text(yaml.safe_dump(document))
     assert "secret" not in again.read_text()
-    after = load_grid_deployment(again, {"JAAS": "secret"})
+    after = load_grid_deployment(again, {"SITE": "secret"})
     (source,), (old,), (new,) = after.sources, before.rules().grids, after.rules().grids
     assert (source.start, source.stop, source.out_of_orderness) == ({0: 5}, {0: 50}, 5_400_000)
     assert (after.topics.grid.name, after.kafka, after.shards) == ("telemetry.grid.again", before.kafka, before.shards)

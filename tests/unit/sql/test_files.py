@@ -109,9 +109,9 @@ def test_reference_topics_keep_versions_as_long_as_readings(demo: Deployment) ->
 
 
 def test_quotes_in_a_servers_name_stay_inside_their_literal(demo: Deployment, tmp_path: Path) -> None:
-    kafka = demo.kafka.model_copy(update={"properties": {"sasl.jaas.config": "user='o''brien'"}})
+    kafka = demo.kafka.model_copy(update={"properties": {"client.id": "user='o''brien'"}})
     statement = source_statements(demo.model_copy(update={"kafka": kafka}))[-1]
-    assert "'properties.sasl.jaas.config' = 'user=''o''''brien'''" in statement
+    assert "'properties.client.id' = 'user=''o''''brien'''" in statement
     assert len(list(split_statements(statement))) == 1
 
 
