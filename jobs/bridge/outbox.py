@@ -112,7 +112,8 @@ class Outbox:
         self._draining: deque[_Entry] = deque()  # on the spool and with the sender, in order
         self._arrived: list[tuple[str, Message, Receipt]] = []  # to be spooled at the next turn
         self._stranded: list[_Entry] = []  # of the live ones, those that Kafka has failed
-        self._sent_up_to = self._delivered_up_to = 0  # positions on the spool
+        self._sent_up_to = 0 if len(spool) else spool.last_position
+        self._delivered_up_to = 0
         self._spooling = len(spool) > 0
         self._is_full = False
         self._rewind = False
@@ -193,17 +194,25 @@ class Outbox:
     # --- on to the disk ---
 
     def _spool_live(self, now_s: float) -> bool:
-        """Put what waits for Kafka on the spool as well; it stays with the sender."""
+        """Put what waits for Kafka on the spool as well; it stays with the sender.
+
+        Where the spool holds what has yet to be sent, that would be skipped: then it is sent again after that.
+        """
         entries = [entry for entry in self._live if not entry.done]
         if entries and not self._commit([(entry.topic, entry.message) for entry in entries], now_s):
             return False
         first = self._spool.last_position - len(entries) + 1
+        is_next = self._sent_up_to == first - 1
         for position, entry in enumerate(entries, first):
-            entry.position = self._sent_up_to = position
+            entry.position = position if is_next else -1
             if entry.receipt is not None:
                 entry.receipt.unsafe -= 1
                 entry.receipt = None
-        self._draining.extend(entries)
+        if is_next:
+            self._sent_up_to = self._spool.last_position
+            self._draining.extend(entries)
+        else:
+            self.counters.sent_again += len(entries)
         self._live.clear()
         self._spooling = True
         return True
