@@ -17,5 +17,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or a power failure may undo the renaming
+        finally:
+            os.close(folder)
     finally:
         part.unlink(missing_ok=True)
