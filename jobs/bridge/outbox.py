@@ -40,10 +40,14 @@ class Receipt:
 
 @dataclass
 class OutboxCounters:
-    """How many records took which way since the start; `sent_again` are repeats that the job's dedup absorbs."""
+    """How many records took which way since the start; `sent_again` are repeats that the job's dedup absorbs.
+
+    `failed` counts each time that Kafka failed a record for a reason that may pass.
+    """
 
     delivered: int = 0
     spooled: int = 0
+    failed: int = 0
     sent_again: int = 0
     refused_by_kafka: int = 0
     damaged_on_disk: int = 0
@@ -266,9 +270,11 @@ class Outbox:
     def _failed(self, entry: _Entry, error: KafkaError) -> None:
         self._bytes -= len(entry.message.value)
         self.last_error = error.str()
+        is_too_large = is_refusal(error) and len(entry.message.value) > _KEPT_BYTES
+        self.counters.failed += not is_too_large
         if entry.position < 0:
             return
-        if is_refusal(error) and len(entry.message.value) > _KEPT_BYTES:
+        if is_too_large:
             self.counters.refused_by_kafka += 1
             entry.message = shortened(entry.message, error.str())
             self._send(entry)

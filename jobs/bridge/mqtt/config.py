@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from jobs.bridge.breakers.config import Breakers
 from jobs.bridge.feed import UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
 from jobs.bridge.mqtt.template import TopicTemplate
@@ -140,6 +141,7 @@ class MqttBridge(Section):
     spool: SpoolRule
     in_flight: InFlight = Field(default_factory=lambda: InFlight.model_validate({}))
     shedding: Shedding | None = None
+    breakers: Breakers | None = None
     report_every: Positive = Field(10_000, description="one line of counters")
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="of a page for Prometheus on 127.0.0.1; 0: any free one; none: no page"
