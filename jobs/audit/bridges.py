@@ -1,9 +1,10 @@
-"""What became of every reading that a bridge with load shedding took: in the raw topic, or shed and reported.
+"""What became of every reading that a bridge with load shedding took: in the raw topic, in the cold store, or shed.
 
 Such a bridge numbers its readings: a number is in the header `bridge_sequence` of a raw record, or in the range of a
-report of class `shed`, which says how many of its range were let go. Repeats of either count once. A run that ended in
-an orderly way says so in its last report, and then nothing may be missing. Of a run that goes on, or was killed, what
-is missing is on its way, or was not acknowledged to its source and came again: it is `unconfirmed`.
+report of class `shed`, which says how many of its range were let go, and how many a breaker has put into the cold
+store. What has been sent again from there is in the raw topic too; `cold` is the rest. Repeats of either count once. A
+run that ended in an orderly way says so in its last report, and then nothing may be missing. Of a run that goes on, or
+was killed, what is missing is on its way, or was not acknowledged to its source and came again: it is `unconfirmed`.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ Run = tuple[str, str]  # bridge, run
 
 @dataclass
 class BridgeReport:
-    """All figures are readings: `received = raw + shed + unconfirmed + lost`."""
+    """All figures are readings: `received = raw + shed + cold + unconfirmed + lost`."""
 
     bridge: str
     received: int = 0
     raw: int = 0
     shed: int = 0
+    cold: int = 0
     unconfirmed: int = 0
     lost: int = 0
     wrong: int = 0
@@ -48,6 +50,7 @@ class Reported(NamedTuple):
     first: int
     end: int
     shed: list[ShedCount]
+    diverted: int = 0
 
     @property
     def shed_count(self) -> int:
@@ -72,7 +75,7 @@ class BridgeIntake:
 
     def add_report(self, record: Accounting) -> None:
         run = record.bridge, record.run
-        reported = Reported(record.first_number, record.end_number, record.shed)
+        reported = Reported(record.first_number, record.end_number, record.shed, record.cold)
         known = self._reports[run].setdefault(record.first_number, reported)
         if known.end < reported.end:
             self._reports[run][record.first_number] = reported
@@ -103,10 +106,11 @@ def audit_bridges(intake: BridgeIntake, is_whole: bool, problems: Problems) -> l
             by_reason[bridge].update({f"{entry.stream}/{entry.reason}": entry.count for entry in reported.shed})
         shed = sum(reported.shed_count for reported in reports)
         end = max([reported.end for reported in reports] + [int(numbers[-1]) + 1 if len(numbers) else 1])
-        missing, wrong = _compare(numbers, reports, end)
+        missing, cold, wrong = _compare(numbers, reports, end)
         total.received += end - 1
         total.raw += len(numbers)
         total.shed += shed
+        total.cold += cold
         total.wrong += wrong
         if has_ended and is_whole:
             total.lost += missing
@@ -121,20 +125,25 @@ def audit_bridges(intake: BridgeIntake, is_whole: bool, problems: Problems) -> l
     return list(found.values())
 
 
-def _compare(numbers: NDArray[Any], reports: list[Reported], end: int) -> tuple[int, int]:
-    """How many numbers below `end` are in no place, and how many are claimed by two; what no report covers included."""
-    missing = wrong = 0
+def _compare(numbers: NDArray[Any], reports: list[Reported], end: int) -> tuple[int, int, int]:
+    """How many numbers below `end` are in no place, in the cold store, and in two; what no report covers included."""
+    missing = in_cold = wrong = 0
     at = 1
     for reported in [*reports, Reported(end, end, [])]:
         wrong += max(0, at - reported.first)
-        for first, stop, shed in ((at, reported.first, 0), (reported.first, reported.end, reported.shed_count)):
+        for first, stop, shed, diverted in (
+            (at, reported.first, 0, 0),
+            (reported.first, reported.end, reported.shed_count, reported.diverted),
+        ):
             if first < stop:
                 begin, behind = np.searchsorted(numbers, (first, stop))
                 unexplained = stop - first - int(behind - begin) - shed
-                missing += max(0, unexplained)
+                cold = min(max(0, unexplained), diverted)
+                in_cold += cold
+                missing += max(0, unexplained) - cold
                 wrong += max(0, -unexplained)
         at = max(at, reported.end)
-    return missing, wrong
+    return missing, in_cold, wrong
 
 
 def _run_of(name: bytes) -> Run:

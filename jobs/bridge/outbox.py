@@ -8,7 +8,6 @@ nothing is sent twice but after a crash, or where Kafka has failed a record.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,8 +16,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError
 
-from jobs.bridge.envelope import UNREADABLE_CONTENT_TYPE, Message
-from jobs.bridge.feed import Refusal
+from jobs.bridge.envelope import SHORTENED_BYTES, Message, shortened
 from jobs.bridge.producer import Sender, is_refusal
 from jobs.bridge.spool import Damaged, Spool, SpoolFull
 
@@ -26,7 +24,6 @@ _READ_AHEAD: Final = 1_000
 _READ_AHEAD_BYTES: Final = 16 * 1024 * 1024
 _RELEASE_EVERY_S: Final = 0.5
 _RETRY_AFTER_S: Final = 1.0
-_KEPT_BYTES: Final = 1_024  # of what Kafka refuses for its size
 
 
 class Receipt:
@@ -40,10 +37,14 @@ class Receipt:
 
 @dataclass
 class OutboxCounters:
-    """How many records took which way since the start; `sent_again` are repeats that the job's dedup absorbs."""
+    """How many records took which way since the start; `sent_again` are repeats that the job's dedup absorbs.
+
+    `failed` counts each time that Kafka failed a record for a reason that may pass.
+    """
 
     delivered: int = 0
     spooled: int = 0
+    failed: int = 0
     sent_again: int = 0
     refused_by_kafka: int = 0
     damaged_on_disk: int = 0
@@ -112,7 +113,8 @@ class Outbox:
         self._draining: deque[_Entry] = deque()  # on the spool and with the sender, in order
         self._arrived: list[tuple[str, Message, Receipt]] = []  # to be spooled at the next turn
         self._stranded: list[_Entry] = []  # of the live ones, those that Kafka has failed
-        self._sent_up_to = self._delivered_up_to = 0  # positions on the spool
+        self._sent_up_to = 0 if len(spool) else spool.last_position
+        self._delivered_up_to = 0
         self._spooling = len(spool) > 0
         self._is_full = False
         self._rewind = False
@@ -193,17 +195,25 @@ class Outbox:
     # --- on to the disk ---
 
     def _spool_live(self, now_s: float) -> bool:
-        """Put what waits for Kafka on the spool as well; it stays with the sender."""
+        """Put what waits for Kafka on the spool as well; it stays with the sender.
+
+        Where the spool holds what has yet to be sent, that would be skipped: then it is sent again after that.
+        """
         entries = [entry for entry in self._live if not entry.done]
         if entries and not self._commit([(entry.topic, entry.message) for entry in entries], now_s):
             return False
         first = self._spool.last_position - len(entries) + 1
+        is_next = self._sent_up_to == first - 1
         for position, entry in enumerate(entries, first):
-            entry.position = self._sent_up_to = position
+            entry.position = position if is_next else -1
             if entry.receipt is not None:
                 entry.receipt.unsafe -= 1
                 entry.receipt = None
-        self._draining.extend(entries)
+        if is_next:
+            self._sent_up_to = self._spool.last_position
+            self._draining.extend(entries)
+        else:
+            self.counters.sent_again += len(entries)
         self._live.clear()
         self._spooling = True
         return True
@@ -257,9 +267,11 @@ class Outbox:
     def _failed(self, entry: _Entry, error: KafkaError) -> None:
         self._bytes -= len(entry.message.value)
         self.last_error = error.str()
+        is_too_large = is_refusal(error) and len(entry.message.value) > SHORTENED_BYTES
+        self.counters.failed += not is_too_large
         if entry.position < 0:
             return
-        if is_refusal(error) and len(entry.message.value) > _KEPT_BYTES:
+        if is_too_large:
             self.counters.refused_by_kafka += 1
             entry.message = shortened(entry.message, error.str())
             self._send(entry)
@@ -290,22 +302,3 @@ class Outbox:
         self._draining.clear()
         self._sent_up_to = 0
         self._spooling = True
-
-
-def shortened(message: Message, error: str) -> Message:
-    """Make a record that Kafka takes, and the job refuses, of one that is too large for its topic.
-
-    Its headers say how long the value was, and its SHA-256.
-    """
-    return Message(
-        message.key,
-        message.value[:_KEPT_BYTES],
-        {
-            **message.headers,
-            "content-type": f"{UNREADABLE_CONTENT_TYPE}; reason={Refusal.TOO_LARGE}".encode(),
-            "bridge_reason": Refusal.TOO_LARGE.encode(),
-            "bridge_message": error.encode(),
-            "bridge_original_bytes": b"%d" % len(message.value),
-            "bridge_original_sha256": hashlib.sha256(message.value).hexdigest().encode(),
-        },
-    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from jobs.bridge.breakers.signs import Answers
 from jobs.bridge.envelope import Message
 from jobs.broker.clients import LARGEST_MESSAGE_BYTES, kafka_settings
 from jobs.pipeline.config import Kafka
@@ -14,6 +16,8 @@ from jobs.pipeline.config import Kafka
 _QUEUE_MESSAGES: Final = 1_000_000
 _QUEUE_KBYTES: Final = 1_048_576
 """librdkafka's own bounds, wider than any caller's: `in_flight` is what a caller bounds."""
+
+_TIMES_EVERY_MS: Final = 500
 
 OnAck = Callable[[KafkaError | None, Any], None]
 """Called from `poll` and `drain` with None, or with why Kafka will never have the record."""
@@ -26,6 +30,26 @@ _REFUSALS: Final = frozenset(
 def is_refusal(error: KafkaError) -> bool:
     """Whether Kafka refuses this one record for what it is, so that sending it again cannot help."""
     return error.code() in _REFUSALS
+
+
+class _RoundTrips(msgspec.Struct):
+    """Of requests, from the socket and back, in microseconds."""
+
+    cnt: int = 0
+    min: int = 0
+
+
+class _Broker(msgspec.Struct):
+    rtt: _RoundTrips
+
+
+class _Statistics(msgspec.Struct):
+    """What is wanted of librdkafka's, see its STATISTICS.md."""
+
+    brokers: dict[str, _Broker]
+
+
+_statistics_of = msgspec.json.Decoder(_Statistics).decode
 
 
 class Sender(Protocol):
@@ -55,13 +79,22 @@ class BridgeProducer:
         for a caller that holds its own records.
     linger_ms
         How long a batch waits for company.
+    times_answers
+        Whether `answers` is wanted.
     """
 
     def __init__(
-        self, kafka: Kafka, client_id: str, *, give_up_after_s: float | None = None, linger_ms: float = 5
+        self,
+        kafka: Kafka,
+        client_id: str,
+        *,
+        give_up_after_s: float | None = None,
+        linger_ms: float = 5,
+        times_answers: bool = False,
     ) -> None:
         self.last_error: str | None = None
         """What librdkafka said last about its connections; it may be over."""
+        self._answers: list[Answers] = []
         self._producer = Producer(
             {
                 "client.id": client_id,
@@ -78,6 +111,7 @@ class BridgeProducer:
                 "queue.buffering.max.messages": _QUEUE_MESSAGES,
                 "queue.buffering.max.kbytes": _QUEUE_KBYTES,
                 "reconnect.backoff.max.ms": 2_000,
+                **({"statistics.interval.ms": _TIMES_EVERY_MS, "stats_cb": self._timed} if times_answers else {}),
             }
         )
         self._fatal: KafkaError | None = None
@@ -120,6 +154,11 @@ class BridgeProducer:
         """Wait until Kafka has everything; how many records it has not."""
         return int(self._producer.flush(timeout_s))
 
+    def answers(self) -> list[Answers]:
+        """How long brokers took to answer, in the intervals since the last call; those of the slowest broker."""
+        answers, self._answers = self._answers, []
+        return answers
+
     def topics(self, timeout_s: float) -> dict[str, int] | None:
         """Topics and their number of partitions; None if no broker answers in time."""
         try:
@@ -127,6 +166,12 @@ class BridgeProducer:
         except KafkaException:
             return None
         return {name: len(topic.partitions) for name, topic in found.items()}
+
+    def _timed(self, statistics: str) -> None:
+        times = [broker.rtt for broker in _statistics_of(statistics).brokers.values() if broker.rtt.cnt]
+        if times:
+            slowest = max(times, key=lambda rtt: rtt.min)
+            self._answers.append(Answers(slowest.cnt, slowest.min / 1e6))
 
     def _failed(self, error: KafkaError) -> None:
         self.last_error = error.str()

@@ -9,12 +9,11 @@ Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#prag
 from __future__ import annotations
 
 import fcntl
-import re
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,18 +23,6 @@ _SCHEMA_VERSION: Final = 1
 _ROW_OVERHEAD_BYTES: Final = 24  # of SQLite for a row of this table: position, sizes, checksum
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[str, bytes | None, bytes, list[tuple[str, bytes]]]).decode
-
-
-_SIZE: Final = re.compile(r"(\d+)\s*(kB|MB|GB)")
-_SIZE_UNITS: Final = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-
-
-def parse_size(value: Any) -> int:
-    """Bytes of a text such as `64 MB`; a bare number is refused because its unit would be a guess."""
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a size is a whole number and a unit: '512 kB', '64 MB' or '1 GB'")
-    return int(match[1]) * _SIZE_UNITS[match[2]]
 
 
 class SpoolFull(Exception):  # noqa: N818

@@ -106,10 +106,11 @@ def show(report: object) -> None:
     console.print(windows)
     if report.bridges:
         bridges = Table("bridge", title="every reading that a bridge took, where it sheds load", box=SIMPLE_HEAD)
-        for name in ("received", "raw", "shed", "unconfirmed", "lost", "wrong"):
+        for name in ("received", "raw", "shed", "cold", "unconfirmed", "lost", "wrong"):
             bridges.add_column(name, justify="right")
         for b in report.bridges:
-            bridges.add_row(b.bridge, *(f"{n:,}" for n in (b.received, b.raw, b.shed, b.unconfirmed, b.lost, b.wrong)))
+            figures = (b.received, b.raw, b.shed, b.cold, b.unconfirmed, b.lost, b.wrong)
+            bridges.add_row(b.bridge, *(f"{n:,}" for n in figures))
         console.print(bridges)
         for b in report.bridges:
             reasons = ", ".join(f"{name} {count:,}" for name, count in b.shed_by_reason.items())

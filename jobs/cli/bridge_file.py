@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jobs.bridge.mqtt.config import MqttBridge
     from jobs.bridge.rest.config import PushBridge, RestBridge
 
+COLD_HINT = "give a folder that can be written"
+
 B = TypeVar("B", "MqttBridge", "RestBridge", "PushBridge")
 
 

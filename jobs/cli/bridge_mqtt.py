@@ -12,6 +12,7 @@ import click
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from jobs.bridge.breakers.diversion import Diversion, open_diversion
 from jobs.bridge.journal import Journal
 from jobs.bridge.lanes import Lane, Lanes
 from jobs.bridge.mqtt.bridge import Bridge
@@ -21,9 +22,10 @@ from jobs.bridge.producer import BridgeProducer, ProducerFailed
 from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spool import Spool, SpoolUnusable
 from jobs.broker.clients import make_admin
-from jobs.cli.bridge_file import read_bridge
+from jobs.cli.bridge_file import COLD_HINT, read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
 from jobs.cli.metrics import bridge_page
+from jobs.cold.store import ColdUnusable
 from jobs.pipeline.config import Deployment
 
 _LOOK_FOR_TOPICS_EVERY_S = 5.0
@@ -60,9 +62,10 @@ def mqtt(config_file: Path, check: bool) -> None:
         success(f"{config_file}: bridge {config.name!r}, {len(config.subscriptions)} subscriptions")
         return
     folder = config_file.parent
-    lanes = _open_lanes(config, folder, deployment)
+    journal = Journal(config.name)
+    lanes = _open_lanes(config, folder, deployment, journal)
     try:
-        bridge = Bridge(config, folder, deployment, lanes, Journal(config.name))
+        bridge = Bridge(config, folder, deployment, lanes, journal)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.stop())
         check_topics = _topic_check(config, deployment, lanes.routine.producer)
@@ -84,27 +87,41 @@ def mqtt(config_file: Path, check: bool) -> None:
         ) from None
 
 
-def _open_lanes(config: MqttBridge, folder: Path, deployment: Deployment) -> Lanes:
+def _open_lanes(config: MqttBridge, folder: Path, deployment: Deployment, journal: Journal) -> Lanes:
     """The lane of alarms is also opened for what an earlier configuration has left on its spool."""
     spool, shedding = folder / os.path.expanduser(config.spool.folder), config.shedding
-    routine = _open_lane(config, deployment, spool, config.spool.max_size, 1)
+    diversion = None
+    if config.breakers is not None:
+        try:
+            diversion = open_diversion(config.breakers, config.name, folder, deployment.topics.raw.name, journal.event)
+        except ColdUnusable as unusable:
+            raise CliError(f"breakers.cold: {unusable}", EXIT_ENVIRONMENT, COLD_HINT) from None
+    routine = _open_lane(config, deployment, spool, config.spool.max_size, 1, diversion)
     if (shedding is None or not shedding.alarms) and not (spool / _ALARMS).exists():
         return Lanes(routine)
     alarm_spool = Shedding.model_fields["alarm_spool"].default if shedding is None else shedding.alarm_spool
     return Lanes(routine, _open_lane(config, deployment, spool / _ALARMS, alarm_spool, _ALARM_SHARE))
 
 
-def _open_lane(config: MqttBridge, deployment: Deployment, folder: Path, spool_bytes: int, share: int) -> Lane:
+def _open_lane(
+    config: MqttBridge,
+    deployment: Deployment,
+    folder: Path,
+    spool_bytes: int,
+    share: int,
+    diversion: Diversion | None = None,
+) -> Lane:
     try:
         spool = Spool(folder, spool_bytes)
     except SpoolUnusable as unusable:
         raise CliError(f"spool: {unusable}", EXIT_ENVIRONMENT, "give each bridge a folder of its own") from None
     return Lane(
-        BridgeProducer(deployment.kafka, config.client_id),
+        BridgeProducer(deployment.kafka, config.client_id, times_answers=diversion is not None),
         spool,
         max_in_flight=max(1, config.in_flight.records // share),
         max_in_flight_bytes=config.in_flight.size // share,
         spool_after_s=config.spool.after / 1000,
+        diversion=diversion,
     )
 
 

@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "generate": ("jobs.cli.generate:generate", "Produce sensor readings, with faults where wanted."),
     "replay": ("jobs.cli.replay:replay", "Send a file of readings into the raw topic."),
     "replay-dlq": ("jobs.cli.replay_dlq:replay_dlq", "Put right what was refused or late: edit, send, recompute."),
+    "cold": ("jobs.cli.cold:cold", "See what breakers of bridges have diverted, and send it again."),
     "bridge": ("jobs.cli.bridge:bridge", "Bring MQTT and REST feeds into the raw topic."),
     "reprocess": ("jobs.cli.reprocess:reprocess", "Run the align job again over history, into versioned topics."),
     "outputs": ("jobs.cli.outputs:outputs", "See, switch and drop the versions of what the job publishes."),

@@ -46,9 +46,17 @@ FAMILIES: Final = {
     "spool_records": _Family(_G, "spooled_records", "Records that wait on the disk"),
     "spool_bytes": _Family(_G, "spool_bytes", "Size of the spool"),
     "waiting_bytes": _Family(_G, "waiting_bytes", "Bodies that wait for Kafka"),
+    "cold_records": _Family(_G, "cold_records", "Records in the cold store that wait to be sent again"),
+    "cold_bytes": _Family(_G, "cold_bytes", "Size of the cold store's files that wait to be sent again"),
+    "diverted": _Family(_C, "diverted_records", "Records put into the cold store", ("cause",)),
+    "breaker_state": _Family(_G, "breaker_state", "State of a breaker: 0 closed, 1 half open, 2 open", ("breaker",)),
+    "breaker_transitions": _Family(
+        _C, "breaker_transitions", "Changes of a breaker's state", ("breaker", "state", "cause")
+    ),
     "kafka_away": _Family(_G, "kafka_away", "Whether Kafka took nothing just now: 1 or 0"),
 }
 """By the key of a bridge's figures; a bridge shows those that it has."""
+_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class BridgeCollector(Collector):
@@ -65,13 +73,23 @@ class BridgeCollector(Collector):
         self._bridge, self._figures = bridge, figures
 
     def collect(self) -> Iterator[Metric]:
-        figures = self._figures()
+        figures = _with_breakers(self._figures())
         for key, family in FAMILIES.items():
             if key in figures:
                 metric = family.make(f"meridian_bridge_{family.name}", family.text, labels=["bridge", *family.labels])
                 for labels, value in _by_labels(figures[key]):
                     metric.add_metric([self._bridge, *labels], float(value))
                 yield metric
+
+
+def _with_breakers(figures: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of what a bridge says of its breakers, a figure for each family."""
+    breakers: Mapping[str, Any] = figures.get("breakers", {})
+    if not breakers:
+        return figures
+    transitions = {(name, *to.split("/")): n for name, b in breakers.items() for to, n in b["transitions"].items()}
+    states = {name: _STATES[breaker["state"]] for name, breaker in breakers.items()}
+    return {**figures, "breaker_state": states, "breaker_transitions": transitions}
 
 
 def _by_labels(figure: Any) -> Iterator[tuple[tuple[str, ...], Any]]:

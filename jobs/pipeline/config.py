@@ -119,6 +119,11 @@ class Position(Section):
             raise ValueError(rejected.message) from None
         return value
 
+    @property
+    def rule(self) -> rules.PositionRule:
+        boxes = tuple((name, rules.BoundingBox(*box)) for name, box in self.regions.items())
+        return rules.PositionRule(self.target_crs, self.ballpark, boxes, self.area_tolerance_deg)
+
     @field_validator("regions")
     @classmethod
     def _boxes(cls, value: dict[str, _Box]) -> dict[str, _Box]:
@@ -283,12 +288,7 @@ class Deployment(Section):
             time=rules.TimeRule(
                 self.time.floor, self.time.max_future, self.time.stale_after, self.time.out_of_orderness
             ),
-            position=rules.PositionRule(
-                self.position.target_crs,
-                self.position.ballpark,
-                tuple((name, rules.BoundingBox(*box)) for name, box in self.position.regions.items()),
-                self.position.area_tolerance_deg,
-            ),
+            position=self.position.rule,
             cell=rules.CellRule(self.cell.scheme, self.cell.grid_m, self.cell.h3_resolution),
             dedup=rules.DedupRule(self.dedup.ttl, self.dedup.bucket),
             limits=rules.LimitRule(self.limits.max_body_bytes, self.limits.dlq_payload_bytes),

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import psutil
 
+from jobs.bridge.breakers.positions import open_guard
 from jobs.bridge.journal import Journal
 from jobs.bridge.lanes import Lanes, Outgoing
 from jobs.bridge.mqtt.config import MqttBridge
@@ -79,10 +80,11 @@ class Bridge:
             self._reporter = Reporter(
                 account, lambda message, receipt: lanes.put(Outgoing(accounting, message), receipt)
             )
-        self._intake = Intake(config, deployment.topics.raw.name, self._gate)
+        self._guard = open_guard(config.breakers, deployment.position.rule, journal.event)
+        self._intake = Intake(config, deployment.topics.raw.name, self._gate, self._guard)
         self._connection = Connection(config, folder, journal, self._received, self._lost)
         self._unacknowledged: deque[_Unacknowledged] = deque()  # in the order of arrival
-        self._messages = self._acknowledged = self._come_again = 0
+        self._messages = self._acknowledged = self._come_again = self._diverted = 0
         self._is_stopping = False
         self._was_spooling = False
         self._is_paused = False
@@ -154,6 +156,7 @@ class Bridge:
     def _settle(self) -> None:
         """Acknowledge what has become safe, in the order of arrival (MQTT 5.0, 4.6)."""
         self._lanes.turn()
+        self._count_diverted()
         if self._reporter is not None:
             self._reporter.turn()
         waiting = self._unacknowledged
@@ -162,6 +165,13 @@ class Bridge:
             self._connection.client.acknowledge(receipt.mid, receipt.qos)
             self._acknowledged += 1
         self._connection.flush()
+
+    def _count_diverted(self) -> None:
+        """Before the next report, which speaks for all numbers up to now."""
+        diverted = self._lanes.diverted
+        if self._gate is not None:
+            self._gate.account.diverted(diverted - self._diverted)
+        self._diverted = diverted
 
     def _lost(self) -> None:
         self._unacknowledged.clear()
@@ -207,6 +217,8 @@ class Bridge:
             **outbox,
             "dropped": outbox["damaged_on_disk"],
             **({} if gate is None else {"shed": dict(gate.account.total), "alarms": gate.alarms}),
+            **self._lanes.diversion_figures(),
+            "breakers": self._breakers(),
             "in_flight": self._lanes.in_flight,
             "spool_records": self._lanes.spool_records,
             "spool_bytes": self._lanes.spool_bytes,
@@ -215,6 +227,10 @@ class Bridge:
             "kafka_error": self._lanes.last_error if self._lanes.is_spooling else None,
         }
 
+    def _breakers(self) -> dict[str, Any]:
+        found = [self._lanes.breaker, None if self._guard is None else self._guard.breaker]
+        return {breaker.name: breaker.figures() for breaker in found if breaker is not None}
+
     def _report(self, event: str) -> None:
         self._journal.event(event, **self.figures(), rss_bytes=self._process.memory_info().rss)
 
@@ -222,6 +238,7 @@ class Bridge:
         """Wait for Kafka as long as the configuration allows, spool the rest, acknowledge, leave."""
         deadline_s = time.monotonic() + self._config.stop_within / 1000
         try:
+            self._settle()
             if self._reporter is not None:
                 self._reporter.flush()
             self._wait_for_kafka(deadline_s)

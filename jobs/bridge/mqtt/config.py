@@ -6,22 +6,21 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from jobs.bridge.breakers.config import Breakers
 from jobs.bridge.feed import UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
 from jobs.bridge.mqtt.template import TopicTemplate
 from jobs.bridge.page import MetricsPort
 from jobs.bridge.shedding.config import Shedding
+from jobs.bridge.size import Size
 from jobs.bridge.spatial_key import KeyRule
-from jobs.bridge.spool import parse_size
 from jobs.pipeline.config import Name, TopicName
 from jobs.pipeline.durations import DurationMs
 from jobs.pipeline.section import Section
 
 Positive = Annotated[DurationMs, Field(gt=0)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-"""Bytes, written as `64 MB` or `1 GB` (powers of 1,024)."""
 
 _LONGEST_EXPIRY_MS = 0xFFFF_FFFE * 1_000  # one more means: never
 
@@ -143,6 +142,7 @@ class MqttBridge(Section):
     spool: SpoolRule
     in_flight: InFlight = Field(default_factory=lambda: InFlight.model_validate({}))
     shedding: Shedding | None = None
+    breakers: Breakers | None = None
     report_every: Positive = Field(10_000, description="one line of counters")
     metrics_port: MetricsPort = None
     stop_within: Annotated[DurationMs, Field(ge=1_000, le=600_000)] = Field(

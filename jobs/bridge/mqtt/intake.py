@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from jobs.bridge.breakers.positions import PositionGuard
 from jobs.bridge.envelope import Enveloper, Message
 from jobs.bridge.feed import Adapter, Payload, Refusal, Unreadable, make_adapter
 from jobs.bridge.lanes import Outgoing
@@ -40,14 +41,18 @@ class Intake:
         Of the deployment.
     gate
         Of a bridge that sheds load.
+    guard
+        Of a bridge that tries positions.
     """
 
-    def __init__(self, config: MqttBridge, raw_topic: str, gate: Gate | None = None) -> None:
+    def __init__(
+        self, config: MqttBridge, raw_topic: str, gate: Gate | None = None, guard: PositionGuard | None = None
+    ) -> None:
         self.counters: Counter[str] = Counter()
         """`items`, of them `unreadable`; `statuses`, `empty` messages, `retained` and `retained_unwanted` ones."""
         self.refused: Counter[str] = Counter()
         """Unreadable parts, by reason. They are in the raw topic as well."""
-        self._raw_topic, self._status_topic, self._gate = raw_topic, config.status_topic, gate
+        self._raw_topic, self._status_topic, self._gate, self._guard = raw_topic, config.status_topic, gate, guard
         self._feeds = [_Feed(subscription, config) for subscription in config.subscriptions]
         self._router = Router([TopicTemplate(subscription.template) for subscription in config.subscriptions])
         self._wrap_unknown = Enveloper(config.source, "none", config.key.key()).message
@@ -98,7 +103,8 @@ class Intake:
             message = feed.wrap(item, received_ms, received.traceparent)
             message.headers.update(marks)
             message.headers.update(passed.headers)
-            yield Outgoing(self._raw_topic, message, passed.is_alarm)
+            is_misplaced = self._guard is not None and self._guard.diverts(item)
+            yield Outgoing(self._raw_topic, message, passed.is_alarm, is_misplaced)
         self.counters["items"] += count
         if not count:
             self.counters["empty"] += 1

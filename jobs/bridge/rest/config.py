@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from jobs.bridge.breakers.config import Breakers
 from jobs.bridge.envelope import MAX_VALUE_BYTES
 from jobs.bridge.feed import PROBE_ADAPTER, UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
@@ -291,6 +292,7 @@ class PushBridge(Section):
         default=1, ge=1, le=64, description="that share the port, each with its own Kafka client and limits"
     )
     metrics_port: MetricsPort = Field(default=None, description="of the first process; the others have the next ones")
+    breakers: Breakers | None = Field(default=None, description="each process has its own")
     shedding: Shedding | None = Field(default=None, description="alarms have no lane here: nothing waits in line")
     feeds: Annotated[list[PushFeed], Field(min_length=1)]
 

@@ -1,7 +1,8 @@
 """The account that a bridge gives: every reading that it takes has a number, in the raw topic or in a report.
 
-A report says of a range of numbers how many of them were shed, and why; the others are in the raw topic with their
-number in the header `bridge_sequence`. Both come at least once, and repeats are told by the number or the range. So
+A report says of a range of numbers how many of them were shed, and why, and how many a breaker has put into the cold
+store; the others are in the raw topic with their number in the header `bridge_sequence`, and so are those of the cold
+store once they have been sent again. Both come at least once, and repeats are told by the number or the range. So
 `meridian audit` can say of every number what became of it, without trusting the bridge's arithmetic.
 """
 
@@ -37,6 +38,7 @@ class Account:
         self._prefix = f"{bridge}/{self.run}/".encode()
         self._next = self._first = 1
         self._shed: Counter[Shed] = Counter()
+        self._cold = 0
 
     @property
     def unreported(self) -> int:
@@ -55,6 +57,10 @@ class Account:
         self._shed[verdict] += 1
         self.total[verdict.reason.value] += 1
 
+    def diverted(self, count: int) -> None:
+        """Say that so many of the readings that went on since the last report are in the cold store."""
+        self._cold += count
+
     def report(self, now_ms: int, is_last: bool = False) -> Message:
         """Close the range of numbers since the last report.
 
@@ -70,10 +76,12 @@ class Account:
             "first_number": self._first,
             "end_number": self._next,
             "shed": [{"stream": s.stream, "reason": s.reason.value, "count": n} for s, n in self._shed.items()],
+            "cold": self._cold,
             "is_last": is_last,
             "reported_at_ms": now_ms,
         }
         key = orjson.dumps([self._bridge, self.run, self._first])
         self._first = self._next
         self._shed.clear()
+        self._cold = 0
         return Message(key, orjson.dumps(record), {"content-type": b"application/json"})

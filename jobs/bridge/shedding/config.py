@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from jobs.bridge.spool import parse_size
+from jobs.bridge.size import Size
 from jobs.pipeline.config import Name
 from jobs.pipeline.durations import DurationMs
 from jobs.pipeline.section import Section
@@ -90,7 +90,7 @@ class Shedding(Section):
 
     streams: list[StreamShedding] = Field(default=[], description="what may be shed; of other streams nothing is")
     alarms: list[AlarmRule] = Field(default=[], description="what takes the lane of alarms")
-    alarm_spool: Annotated[int, BeforeValidator(parse_size), Field(ge=1_048_576)] = 67_108_864
+    alarm_spool: Annotated[Size, Field(ge=1_048_576)] = 67_108_864
     backlog: Backlog = Backlog()
     max_sensors: int = Field(
         default=100_000, ge=1, le=10_000_000, description="whose buckets are remembered, of each stream"

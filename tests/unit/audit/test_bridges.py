@@ -1,4 +1,4 @@
-"""The audit of bridges that shed load: every number in one place, and what that says of one that is in none."""
+"""The audit of bridges' accounts: every number in one place, and what that says of one that is in none."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ class Kept:
 
     def __init__(self) -> None:
         self.headers: list[bytes] = []
+        self.cold: list[bytes] = []
         self.reports: list[bytes] = []
 
     def run(self, steps: str, is_last: bool = True) -> None:
-        """`r`: a reading goes on, `s`: one is shed, `|`: a report."""
+        """`r`: a reading goes on, `c`: to the cold store, `s`: one is shed, `|`: a report."""
         account = Account("b", 0)
         for step in steps:
             if step == "r":
                 self.headers.append(account.admit()[1])
+            elif step == "c":
+                self.cold.append(account.admit()[1])
+                account.diverted(1)
             elif step == "s":
                 account.shed(SHED)
             else:
@@ -49,6 +53,7 @@ class Kept:
 
 
 def figures(found: BridgeReport) -> tuple[int, ...]:
+
     return found.received, found.raw, found.shed, found.unconfirmed, found.lost, found.wrong
 
 
@@ -70,6 +75,29 @@ def test_received_is_raw_and_shed_whatever_came_twice_and_in_whatever_order(
     assert figures(report) == (raw + shed, raw, shed, 0, 0, 0)
     assert problems == []
     assert report.shed_by_reason == ({"rivers/sampled_out": shed} if shed else {})
+
+
+@given(st.text(alphabet="rcs|", max_size=40), st.data())
+def test_what_is_in_the_cold_store_is_counted_there_until_it_has_been_sent_again(
+    steps: str, data: st.DataObject
+) -> None:
+    kept = Kept()
+    kept.run(steps)
+    sent_again = data.draw(st.lists(st.sampled_from(kept.cold), unique=True)) if kept.cold else []
+    kept.headers += sent_again
+    raw, shed = steps.count("r") + len(sent_again), steps.count("s")
+    report, problems = kept.judge()
+    assert figures(report) == (raw + shed + report.cold, raw, shed, 0, 0, 0)
+    assert report.cold == steps.count("c") - len(sent_again)
+    assert problems == []
+
+
+def test_a_reading_that_is_lost_beside_the_cold_store_is_told_from_those_in_it() -> None:
+    kept = Kept()
+    kept.run("rccr|rr|")
+    del kept.headers[-1]
+    report, problems = kept.judge()
+    assert (report.cold, report.lost, len(problems)) == (2, 1, 1)
 
 
 def test_a_reading_that_is_in_no_place_is_lost_once_the_run_has_ended() -> None:

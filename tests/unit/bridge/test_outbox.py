@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.bridge.envelope import Message
-from jobs.bridge.outbox import Outbox, Receipt, shortened
+from jobs.bridge.envelope import Message, shortened
+from jobs.bridge.outbox import Outbox, Receipt
 from jobs.bridge.producer import OnAck
 from jobs.bridge.spool import Spool
 
@@ -266,6 +266,7 @@ def test_at_the_end_all_is_safe_on_the_disk(bench: Bench) -> None:
     assert (all(bench.safe), len(bench.spool)) == (True, 2)
 
 
+@example(["put", "fail", "late", "put", "fail", "late"])  # one on the spool fails while a later one waits with Kafka
 @given(st.lists(st.sampled_from(["put", "turn", "late", "answer", "fail", "crash"]), max_size=60))
 def test_whatever_happens_what_was_called_safe_arrives(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]

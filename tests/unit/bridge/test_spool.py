@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.bridge.envelope import Message
-from jobs.bridge.spool import Damaged, Spool, Spooled, SpoolFull, SpoolUnusable, parse_size
+from jobs.bridge.size import parse_size
+from jobs.bridge.spool import Damaged, Spool, Spooled, SpoolFull, SpoolUnusable
 
 LARGE = 1 << 40
 

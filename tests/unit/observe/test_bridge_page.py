@@ -56,6 +56,23 @@ def test_an_mqtt_bridge_shows_what_is_listed_and_nothing_else() -> None:
     assert registry.get_sample_value("meridian_bridge_shed_readings_total", of_field | {"reason": "backlog"}) == 2
 
 
+def test_breakers_show_what_is_listed_and_nothing_else() -> None:
+    transitions = {"open/gone": 3, "half_open/gone": 2}
+    registry = scraped(
+        {
+            "breakers": {"kafka": {"state": "open", "cause": "gone", "transitions": transitions}},
+            "diverted": {"gone": 40},
+            "cold_records": 40,
+            "cold_bytes": 900,
+        }
+    )
+    assert names(registry) == listed("Of breakers")
+    of_kafka = {"bridge": "field", "breaker": "kafka"}
+    assert registry.get_sample_value("meridian_bridge_breaker_state", of_kafka) == 2
+    to_open = {**of_kafka, "state": "open", "cause": "gone"}
+    assert registry.get_sample_value("meridian_bridge_breaker_transitions_total", to_open) == 3
+
+
 def test_a_poller_shows_what_is_listed_and_nothing_else() -> None:
     figures = RestFigures()
     rivers = figures.of("rivers")

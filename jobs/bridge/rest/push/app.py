@@ -2,7 +2,7 @@
 
 | status | meaning |
 |---|---|
-| 200 | Kafka has every record; `unreadable` lists the parts that went to the dead letters, `shed` counts those let go |
+| 200 | Kafka or the cold store has every record; `unreadable` became dead letters, `shed` counts those let go |
 | 400 | the body cannot be unpacked, or nothing in it is a reading: nothing was sent |
 | 401 | no valid token |
 | 404 | no such feed |
@@ -112,6 +112,7 @@ class PushApp:
             "unreadable": self.unreadable,
             "shed": self.shed,
             "waiting_bytes": self._waiting.total_bytes,
+            **self._sender.breakers,
         }
         return _answer(503 if self._sender.is_away else 200, facts)
 
@@ -126,6 +127,7 @@ class PushApp:
             **({} if shed is None else {"shed": shed}),
             "waiting_bytes": self._waiting.total_bytes,
             "kafka_away": self._sender.is_away,
+            **self._sender.breakers,
         }
 
     def _answers(self) -> Counter[str]:
