@@ -1,4 +1,8 @@
-"""Alerts fire on real faults of a real run, and clear when the fault is over. On demand: they take minutes."""
+"""Each alert fires on a real fault of a real run, and clears when the fault is over. On demand: they take minutes.
+
+Times of the rules are a fifth of what they are (`tests/support/quick_rules.py`): ranges, offsets, `for`, ages of five
+minutes. docs/metrics.md says which alert is shown by which fault.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import NamedTuple
+
+import psutil
+import pytest
 
 from tests.integration.conftest import prometheus as prometheus  # a fixture
 from tests.integration.support import (
@@ -17,6 +25,7 @@ from tests.integration.support import (
     Record,
     Stack,
     envelope,
+    members,
     meridian,
     produce,
     running_job,
@@ -24,18 +33,78 @@ from tests.integration.support import (
     wait_until_running,
     write_deployment,
 )
+from tests.support.mosquitto import Mosquitto, needs_mosquitto
+from tests.support.mqtt_bridge import BridgeProcess, Publisher, reading, write_bridge
 from tests.support.prometheus import Prometheus
+from tests.support.quick_rules import load_quick_rules
+
+NAME = "alerts"
+BROKER, JOBMANAGER = "kafka.Kafka", "StandaloneSessionClusterEntrypoint"
+HOUR_MS = 3_600_000
+
+Readings = Callable[[int], list[Record]]
+"""What is sent in a second, by the time of it in epoch milliseconds."""
+
+
+class Scene(NamedTuple):
+    stack: Stack
+    prometheus: Prometheus
+    deployment: Path
+    job_id: str
+
+    def firing(self) -> set[str]:
+        return self.prometheus.firing()
+
+    def fire(self, alerts: set[str], within_s: float, what: str) -> None:
+        """All of them, at some time each."""
+        seen: set[str] = set()
+
+        def all_seen() -> bool:
+            seen.update(self.firing())
+            return alerts <= seen
+
+        try:
+            wait_for(all_seen, within_s, what)
+        finally:
+            print(f"{what}: {sorted(seen)} fired")
+
+    def clear(self, alerts: set[str], within_s: float, what: str) -> None:
+        wait_for(lambda: not alerts & self.firing(), within_s, f"{what}: {sorted(alerts)} clear")
+
+
+@pytest.fixture(scope="module")
+def scene(stack: Stack, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A job that is well, with a probe every five seconds, under the quick rules."""
+    load_quick_rules(stack, prometheus, tmp_path_factory.mktemp("rules"))
+    deployment = write_deployment(
+        tmp_path_factory.mktemp("alerts") / "alerts.yaml", NAME,
+        kafka={"bootstrap_servers": stack.bootstrap_servers, "transaction_timeout": "1 min"},
+    )  # fmt: skip
+    with running_job(deployment) as job_id, probing(deployment, "5s"):
+        wait_until_running(stack, job_id)
+        yield Scene(stack, prometheus, deployment, job_id)
+
+
+@pytest.fixture
+def well(scene: Scene) -> Scene:
+    with traffic(scene.stack, usual):
+        wait_for(
+            lambda: scene.prometheus.numbers(f'job:aligned_readings:rate1m{{job_name="meridian-{NAME}"}} > 0'),
+            90,
+            "flow",
+        )
+        wait_for(lambda: not scene.firing(), 120, "nothing fires while all is well")
+    return scene
 
 
 @contextmanager
-def traffic(stack: Stack, name: str, partitions: tuple[int, ...] = (0, 1, 2, 3)) -> Iterator[None]:
-    """A reading a second into each of these partitions while the block runs."""
+def traffic(stack: Stack, readings: Readings) -> Iterator[None]:
+    """These readings each second while the block runs."""
     stop = Event()
 
     def send() -> None:
         while not stop.wait(1.0):
-            now_ms = time.time_ns() // 1_000_000
-            produce(stack, f"{name}.raw", [envelope(f"s{partition}", now_ms, partition) for partition in partitions])
+            produce(stack, f"{NAME}.raw", readings(time.time_ns() // 1_000_000))
 
     thread = Thread(target=send)
     thread.start()
@@ -47,53 +116,120 @@ def traffic(stack: Stack, name: str, partitions: tuple[int, ...] = (0, 1, 2, 3))
 
 
 @contextmanager
-def probes(deployment: Path) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli.main", "probe", "--config", deployment, "--every", "5s"], cwd=ROOT
-    )
+def probing(deployment: Path, every: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "jobs.cli.main", "probe", "--config", str(deployment), "--every", every]
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def usual(now_ms: int, partitions: tuple[int, ...] = (0, 1, 2, 3)) -> list[Record]:
+    return [envelope(f"s{partition}", now_ms, partition) for partition in partitions]
+
+
+def broken(now_ms: int) -> list[Record]:
+    """The usual ones, and as many each that are two hours late and that have a CRS which nobody knows."""
+    late = [envelope(f"late{partition}", now_ms - 2 * HOUR_MS, partition) for partition in range(4)]
+    unknown = [envelope(f"broken{partition}", now_ms, partition, crs="EPSG:999999") for partition in range(4)]
+    headers = [(*(h for h in r.headers if h[0] != "crs_source"), ("crs_source", "EPSG:999999")) for r in unknown]
+    return [*usual(now_ms), *late, *(r._replace(headers=h) for r, h in zip(unknown, headers, strict=True))]
+
+
+def test_bad_data_and_partitions_that_hold_back(well: Scene) -> None:
+    stack = well.stack
+    bad = {"LateReadings", "CrsFailures", "DeadLettersGrow"}
+    with traffic(stack, broken):
+        well.fire(bad, 150, "late readings and unknown CRSs")
+    frozen_ms = time.time_ns() // 1_000_000
+    with traffic(stack, lambda now_ms: [*usual(now_ms, (0, 1, 2)), envelope("s3", frozen_ms, 3)]):
+        well.fire({"WatermarkStalled"}, 120, "a partition whose times stand still")
+    with traffic(stack, lambda now_ms: usual(now_ms, (0, 1, 2))):
+        well.clear({"WatermarkStalled"}, 90, "that partition says nothing")  # and is left out when it is idle
+        well.fire({"PartitionIdle"}, 120, "a partition that is silent")
+    with traffic(stack, usual):
+        well.clear({*bad, "PartitionIdle"}, 120, "all is well")
+
+
+def test_checkpoints_that_cannot_be_written_and_a_backlog(well: Scene) -> None:
+    stack = well.stack
+    stuck = {"CheckpointsFail", "TransactionOld", "ProbeMissing"}
+    with traffic(stack, usual):
+        with in_the_way_of_checkpoints(well):
+            well.fire(stuck, 150, "checkpoints cannot be written")
+        well.clear(stuck, 120, "checkpoints are written again")
+    behind = {"ConsumerLag", "BackPressure"}
+    generating = Thread(target=meridian, args=("generate", "--config", well.deployment, "--readings", "800000"))
+    generating.start()
+    try:
+        well.fire(behind, 120, "more comes than the job can take")
+    finally:
+        generating.join()
+    well.clear(behind, 180, "it has caught up")
+
+
+@contextmanager
+def in_the_way_of_checkpoints(scene: Scene) -> Iterator[None]:
+    """A file where the job's checkpoints go: no user, not even root, can make a folder of it."""
+    folder = scene.stack.folder / "checkpoints" / scene.job_id
+    folder.rename(folder.with_suffix(".away"))
+    folder.write_text("in the way")
     try:
         yield
     finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        folder.unlink()
+        folder.with_suffix(".away").rename(folder)
 
 
-def unknown_crs(number: int) -> list[Record]:
-    now_ms = time.time_ns() // 1_000_000
-    crs = "EPSG:999999"
-    sent = [envelope(f"broken{i}", now_ms, i % 4, crs=crs) for i in range(number)]
-    return [
-        record._replace(headers=(*(h for h in record.headers if h[0] != "crs_source"), ("crs_source", crs)))
-        for record in sent
-    ]
+@needs_mosquitto
+def test_processes_that_hang_or_are_gone(well: Scene, tmp_path: Path) -> None:
+    stack = well.stack
+    with probing(well.deployment, "60s") as other:
+        named = f"{other.pid}-"
+        wait_for(lambda: any(f.name.startswith(named) for f in targets(stack)), 30, "its page is known")
+        other.kill()
+        well.fire({"TargetDown"}, 60, "a process that was killed")
+    with probing(well.deployment, "60s"):
+        well.clear({"TargetDown"}, 60, "the next one has its place")
+    file = write_bridge(tmp_path, well.deployment, (mqtt := Mosquitto(tmp_path)).port, metrics_port=0)
+    with mqtt, BridgeProcess(file) as bridge:
+        bridge.wait_for("counters", connected=True)
+        with frozen(members(stack, BROKER)[0]):
+            Publisher(mqtt).publish((number, reading(number)) for number in range(500))
+            well.fire({"BridgeSpools"}, 90, "Kafka hangs while a bridge is sent to")
+        well.clear({"BridgeSpools"}, 90, "Kafka goes on")
+        assert bridge.stop() == 0
 
 
-def test_crs_failures_and_missing_probes_fire_and_clear(stack: Stack, prometheus: Prometheus, tmp_path: Path) -> None:
-    deployment, job = write_deployment(tmp_path / "alerts.yaml", "alerts"), {"job_name": "meridian-alerts"}
-    with running_job(deployment) as job_id, traffic(stack, "alerts"), probes(deployment):
-        wait_until_running(stack, job_id)
-        wait_for(lambda: prometheus.numbers('job:aligned_readings:rate1m{job_name="meridian-alerts"} > 0'), 90, "flow")
-        wait_for(lambda: not prometheus.firing(deployment="alerts"), 120, "probes arrive")
-
-        produce(stack, "alerts.raw", unknown_crs(200))
-        wait_for(lambda: "CrsFailures" in prometheus.firing(**job), 60, "the alert of CRS failures fires")
-        wait_for(lambda: "CrsFailures" not in prometheus.firing(**job), 120, "and clears")
-
-        meridian("cancel", "--config", deployment)
-        wait_for(lambda: "ProbeMissing" in prometheus.firing(deployment="alerts"), 60, "the alert of probes fires")
-        meridian("submit", "--config", deployment, "--repeat")
-        wait_for(lambda: "ProbeMissing" not in prometheus.firing(deployment="alerts"), 180, "and clears")
+def test_a_transaction_that_expires_before_it_is_committed(well: Scene) -> None:
+    """The JobManager hangs when a checkpoint is complete, before it says so, for longer than Kafka waits."""
+    age = f'max(meridian_topic_open_transaction_seconds{{topic="{NAME}.aligned"}})'
+    with traffic(well.stack, usual):
+        await_checkpoint_metadata(well)
+        with frozen(members(well.stack, JOBMANAGER)[0]):
+            wait_for(lambda: well.prometheus.numbers(age)[0] > 30, 90, "the transaction stays open")
+            wait_for(lambda: well.prometheus.numbers(age) == [0], 120, "the broker aborts it")
+        well.fire({"TransactionLost"}, 150, "a transaction that had expired is to be committed")
+        well.clear({"TransactionLost"}, 200, "that was long ago")
 
 
-def test_a_silent_partition_fires_and_clears(stack: Stack, prometheus: Prometheus, tmp_path: Path) -> None:
-    deployment, job = write_deployment(tmp_path / "silent.yaml", "silent"), {"job_name": "meridian-silent"}
-    with running_job(deployment) as job_id:
-        wait_until_running(stack, job_id)
-        with traffic(stack, "silent"):
-            wait_for(
-                lambda: prometheus.numbers('job:consumed_records:rate1m{job_name="meridian-silent"} > 0'), 90, "flow"
-            )
-        with traffic(stack, "silent", (0, 1, 2)):
-            wait_for(lambda: prometheus.firing(**job, partition="3") == {"PartitionIdle"}, 480, "the alert fires")
-        with traffic(stack, "silent"):
-            wait_for(lambda: not prometheus.firing(**job, partition="3"), 60, "and clears")
+def await_checkpoint_metadata(scene: Scene) -> None:
+    folder = scene.stack.folder / "checkpoints" / scene.job_id
+    known, deadline = set(folder.glob("chk-*/_metadata")), time.monotonic() + 60
+    while not set(folder.glob("chk-*/_metadata")) - known:
+        assert time.monotonic() < deadline, "no checkpoint"
+
+
+@contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def targets(stack: Stack) -> list[Path]:
+    return list((stack.folder / "observe" / "targets").glob("*.json"))
