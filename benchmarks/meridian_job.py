@@ -15,11 +15,13 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 from benchmarks.broker_io import end_offsets, make_consumer
 from benchmarks.measure import TreeMeter, descendants, flink_processes, rss_mb
@@ -33,6 +35,10 @@ _POLL_S = 2.0  # being asked costs the JobManager time that the job then lacks
 _COMMIT_TIMEOUT_S = 180
 _STUCK_S = 180.0
 _STEADY_AFTER = 0.25  # of the records
+
+
+Accounted = Callable[[], int]
+Beside = Callable[[Path], AbstractContextManager[Sequence[psutil.Process]]]
 
 
 class JobFailed(RuntimeError):  # noqa: N818
@@ -67,6 +73,8 @@ class RunningJob:
     meter: TreeMeter
     stack_dir: str
     submitted_s: float
+    accounted: Accounted | None = None
+    """Gives how many records are accounted for; None: the job's counters do."""
     samples: list[Sample] = field(default_factory=list)
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     failed_checkpoints: set[int] = field(default_factory=set)
@@ -83,7 +91,7 @@ class RunningJob:
             state = self.rest.state(self.job_id)
             if state in TERMINAL_STATES:
                 raise JobFailed(f"{state}: {self.rest.root_cause(self.job_id)}")
-            accounted = read_figures(self.rest, self.job_id).accounted
+            accounted = self.accounted() if self.accounted else read_figures(self.rest, self.job_id).accounted
             before = self.samples[-1].accounted if self.samples else 0
             if accounted < before:  # counters start anew with each attempt
                 raise JobFailed(f"restarted at {before:,} records: {self.rest.root_cause(self.job_id)}")
@@ -120,15 +128,25 @@ class RunningJob:
 
 
 @contextmanager
-def running(config: Path, bootstrap: str) -> Iterator[RunningJob]:
-    """Create a deployment's topics and submit its job; cancelled in the end."""
+def running(
+    config: Path, bootstrap: str, beside: Beside = lambda _config: nullcontext(()), accounted: Accounted | None = None
+) -> Iterator[RunningJob]:
+    """Create a deployment's topics and submit its job; cancelled in the end.
+
+    Parameters
+    ----------
+    beside
+        Gives processes whose CPU time counts, too, by the deployment, whose topics are there.
+    accounted
+        See `RunningJob`.
+    """
     endpoints = load_endpoints()
     rest, stack_dir = FlinkRest(endpoints.rest_url), str(endpoints.stack_dir)
     meridian(bootstrap, "topics", "create", "--config", str(config))
-    with TreeMeter(lambda: flink_processes(stack_dir)) as meter:
+    with beside(config) as others, TreeMeter(lambda: [*flink_processes(stack_dir), *others]) as meter:
         submitted_s = time.time()
         answer = meridian(bootstrap, "submit", "--config", str(config), "--repeat", "--json")
-        job = RunningJob(rest, json.loads(answer)["job_id"], meter, stack_dir, submitted_s)
+        job = RunningJob(rest, json.loads(answer)["job_id"], meter, stack_dir, submitted_s, accounted)
         try:
             yield job
         finally:

@@ -91,16 +91,21 @@ def measure(
 
 
 def drain(
-    point: Point, bootstrap: str, prefix: str, say: Say, at_end: Callable[[RunningJob], None] | None = None
+    point: Point,
+    bootstrap: str,
+    prefix: str,
+    say: Say,
+    at_end: Callable[[RunningJob], None] | None = None,
+    **watched: Any,
 ) -> Measured:
-    """Run the job over PREFIX.raw, which holds the point's workload."""
+    """Run the job over PREFIX.raw, which holds the point's workload; `watched` is for `meridian_job.running`."""
     raw, topics, records = f"{prefix}.raw", Topics(prefix), point.workload.count
     delete_topics(bootstrap, topics.all)
     say(f"{point.name}: draining")
     try:
         with TemporaryDirectory() as folder:
             config = vary("whole", topic_names(raw, topics) | dict(point.changes), Path(folder))
-            with running(config, bootstrap) as job:
+            with running(config, bootstrap, **watched) as job:
                 job.watch(records)
                 job.commit()
                 restarts = job.restarts()

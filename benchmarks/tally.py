@@ -310,7 +310,7 @@ def tally(
     consumer = make_consumer(bootstrap, _GROUP)
     try:
         ends = end_offsets(consumer, raw)
-        if [ends.get(p, 0) for p in range(workload.partitions)] != expected.ends:
+        if any(ends.get(p, 0) < end for p, end in enumerate(expected.ends)):  # probes may come behind
             raise ValueError(f"{raw} does not hold the workload: {ends} records instead of {expected.ends}")
         for topic, add in (
             (topics.invalid, found.add_invalid),

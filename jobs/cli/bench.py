@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "bridge": ("jobs.cli.bench_bridge:bridge", "MQTT bridge and push endpoint against bare clients."),
     "latency": ("jobs.cli.bench_latency:latency", "Latency at fixed rates, by stage."),
+    "overhead": ("jobs.cli.bench_overhead:overhead", "What instrumentation costs, in CPU time."),
     "scaling": ("jobs.cli.bench_scaling:scaling", "Meridian alone, with one thing changed at a time."),
     "sql": ("jobs.cli.bench_sql:sql", "SQL summaries over an aligned topic."),
     "state": ("jobs.cli.bench_state:state", "What state holds and what checkpoints cost."),

@@ -1,6 +1,7 @@
 """The keyed operators' counters in Flink's metric groups.
 
-All of them exist from the first frame on: a series that begins with its first event hides it from `increase()`.
+All of them exist from the first frame on: a series that begins with its first event hides it from `increase()`. Where
+`python.metric.enabled` is false, there are no groups, and nothing is worked out.
 """
 
 from __future__ import annotations
@@ -32,14 +33,32 @@ from udfs.rules import Rules
 from udfs.window import Windowed
 
 
+class Uncounted:
+    """In place of a counter."""
+
+    def inc(self, count: int = 1) -> None:
+        """Nothing."""
+
+
 class Registry:
-    """Makes counters, and lets all of them begin with 0."""
+    """Makes counters, and lets all of them begin with 0.
+
+    Parameters
+    ----------
+    metrics : the operator's metric group; None: metrics are switched off.
+    """
 
     def __init__(self, metrics: Any) -> None:
         self._metrics = metrics
         self._unseen: list[Any] = []
 
+    @property
+    def is_on(self) -> bool:
+        return self._metrics is not None
+
     def counter(self, name: str, **labels: str) -> Any:
+        if not self.is_on:
+            return Uncounted()
         group = self._metrics
         for label, value in labels.items():
             group = group.add_group(label, value)
@@ -77,6 +96,7 @@ class WindowCounters:
     """
 
     def __init__(self, registry: Registry, rules: Rules, keys: Sequence[str]) -> None:
+        self._is_on = registry.is_on
         self._results = registry.counter(WINDOW_RESULTS)
         self._revisions = registry.counter(REVISIONS)
         self._delay = LagHistogram(registry, WINDOW_DELAY)
@@ -89,6 +109,8 @@ class WindowCounters:
 
     def count(self, windowed: Windowed, readings: Readings | None) -> None:
         """Count what a frame (of `readings`) or a timer did."""
+        if not self._is_on:
+            return
         if windowed.firings:
             self._results.inc(len(windowed.firings))
             self._revisions.inc(sum(f.timing == "late" for f in windowed.firings))
@@ -106,6 +128,7 @@ class ReadingCounters:
     """What the deduplicate operator counts of each frame."""
 
     def __init__(self, registry: Registry, rules: Rules) -> None:
+        self._is_on = registry.is_on
         self._stale_after_ms = rules.time.stale_after_ms
         self._aligned = {s.name: registry.counter(ALIGNED, stream=s.name) for s in rules.streams}
         self._duplicates = registry.counter(DUPLICATES)
@@ -119,6 +142,8 @@ class ReadingCounters:
         self._processing_lag = LagHistogram(registry, PROCESSING_LAG)
 
     def count(self, readings: Readings, invalid: Sequence[Letter], fate: Deduplicated) -> None:
+        if not self._is_on:
+            return
         for reason, count in Counter(reason for reason, _, _ in invalid).items():
             self._invalid[reason].inc(count)
         if fate.conflicts:

@@ -13,6 +13,7 @@ from pyflink.datastream.state import MapStateDescriptor
 from pyflink.table import DataTypes
 from pyflink.table.udf import ScalarFunction, udf
 
+from udfs.flink.counters import Registry
 from udfs.flink.shards import ShardStore
 from udfs.flink.worker import tune_worker
 from udfs.grid.fate import GRIDDED, LATE, MERGED
@@ -72,8 +73,8 @@ class Grid(KeyedProcessFunction):
         self._store = ShardStore(runtime_context.get_map_state(descriptor))
         self._shards: dict[int, GridJobShard] = {}
         self._outputs = Outputs(self._rules)
-        metrics = runtime_context.get_metrics_group()
-        self._counters = {name: metrics.counter(name) for name in COUNTERS}
+        registry = Registry(runtime_context.get_metrics_group())
+        self._counters = {name: registry.counter(name) for name in COUNTERS}
         limits = [grid.stalled_after_ms for grid in self._rules.grids if grid.stalled_after_ms is not None]
         self._stalled_after_ms = min(limits, default=None)
         self._watermark_then: dict[int, int] = {}  # by shard, at the last look at a wall clock

@@ -1,4 +1,4 @@
-"""Profiles: named overlays on flink-conf/config.yaml that trade latency for throughput, or the other way round."""
+"""Profiles: named overlays on flink-conf/config.yaml that trade latency for throughput, or leave metrics out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from jobs.cli.project import FLINK_CONF
 
 PROFILES_DIR: Final = FLINK_CONF / "profiles"
-PROFILES: Final = ("latency", "throughput")
+PROFILES: Final = ("latency", "throughput", "uninstrumented")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -74,6 +74,7 @@ def worker_python(layout: StackLayout) -> Path:
 def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) -> dict[str, Any]:
     """The cluster's configuration: `base` with what is particular to this stack."""
     config = flatten(base)
+    is_reported = bool(config["metrics.reporters"])
     for key in [key for key in config if key.startswith("metrics.reporter")]:
         del config[key]
     flink, python = layout.flink, str(worker_python(layout))
@@ -92,19 +93,26 @@ def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) 
         "execution.checkpointing.savepoint-dir": f"file://{layout.plain(layout.root) / 'savepoints'}",
         "python.executable": python,
         "python.client.executable": python,
+    }
+    config |= _push_reporter(info.metrics_port) if is_reported else {"metrics.reporters": ""}
+    if info.ha_port:
+        config |= ha_config(info.ha_port, f"file://{layout.plain(layout.root) / 'zookeeper' / 'jobs'}")
+    return config
+
+
+def _push_reporter(port: int) -> dict[str, Any]:
+    """In place of the Prometheus reporter, which listens on all interfaces."""
+    return {
         "metrics.reporters": "push",
         "metrics.reporter.push.factory.class": (
             "org.apache.flink.metrics.prometheus.PrometheusPushGatewayReporterFactory"
         ),
-        "metrics.reporter.push.hostUrl": f"http://{HOST}:{info.metrics_port}",
+        "metrics.reporter.push.hostUrl": f"http://{HOST}:{port}",
         "metrics.reporter.push.interval": "5 s",
         "metrics.reporter.push.randomJobNameSuffix": False,
         "metrics.reporter.push.deleteOnShutdown": True,
         "metrics.reporter.push.filterLabelValueCharacters": False,
     }
-    if info.ha_port:
-        config |= ha_config(info.ha_port, f"file://{layout.plain(layout.root) / 'zookeeper' / 'jobs'}")
-    return config
 
 
 def write_flink(info: StackInfo, layout: StackLayout) -> None:
