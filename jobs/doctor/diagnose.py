@@ -25,6 +25,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     surroundings.memory,
     job.garbage_collection,
     surroundings.disks,
+    job.refused_readings,
     job.skewed_keys,
     source.holds_watermark,
     source.idle_partitions,

@@ -15,6 +15,7 @@ class Operator:
     busy_ms_per_s: tuple[float, ...] = ()
     read_bytes: tuple[int, ...] = ()
     feeds: tuple[str, ...] = ()
+    is_keyed: bool = False
 
     @property
     def backpressured(self) -> float:
@@ -59,6 +60,8 @@ class Job:
     operators: tuple[Operator, ...] = ()
     checkpoints: Checkpoints | None = None
     pending_records: int | None = None
+    accounted: int = 0  # readings since the job's attempt began …
+    refused: Mapping[str, int] = field(default_factory=dict)  # … and of them the refused ones, by reason
 
 
 @dataclass(frozen=True)

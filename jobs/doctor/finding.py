@@ -19,6 +19,7 @@ class Rank(IntEnum):
     FAILING = 75
     CLOCK = 70
     RESOURCES = 65
+    REFUSED = 62
     UNEVEN = 60
     STALLED = 55
     SLOW = 50

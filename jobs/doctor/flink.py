@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+from jobs.cluster.figures import read_figures
 from jobs.cluster.rest import ClusterError, FlinkRest
 from jobs.doctor.facts import Checkpoints, Cluster, Job, Operator, Worker
 from jobs.pipeline.operators import SOURCE
@@ -59,6 +60,7 @@ def collect_job(rest: FlinkRest, name: str, sample_s: float) -> tuple[Job | None
     described = rest.get(f"/jobs/{found.id}")
     now_ms = time.time_ns() // 1_000_000
     ahead_ms = described["now"] - (asked_ms + now_ms) // 2
+    figures = read_figures(rest, found.id)
     job = Job(
         id=found.id,
         name=name,
@@ -68,6 +70,8 @@ def collect_job(rest: FlinkRest, name: str, sample_s: float) -> tuple[Job | None
         operators=_operators(rest, described, sample_s),
         checkpoints=_checkpoints(rest, found.id, now_ms),
         pending_records=_pending(rest, described),
+        accounted=figures.accounted,
+        refused=figures.invalid_by_reason,
     )
     return job, ahead_ms
 
@@ -86,9 +90,12 @@ def _operators(rest: FlinkRest, described: dict[str, Any], sample_s: float) -> t
     job_id = described["jid"]
     names = {vertex["id"]: short_name(vertex["name"]) for vertex in described["vertices"]}
     feeds: dict[str, list[str]] = {vertex: [] for vertex in names}
+    keyed: set[str] = set()
     for node in described["plan"]["nodes"]:
         for source in node.get("inputs", ()):
             feeds[source["id"]].append(names[node["id"]])
+            if source.get("ship_strategy") == "HASH":
+                keyed.add(node["id"])
     before = {vertex: _subtasks(rest, job_id, vertex) for vertex in names}
     began_s = time.monotonic()
     time.sleep(sample_s)
@@ -105,6 +112,7 @@ def _operators(rest: FlinkRest, described: dict[str, Any], sample_s: float) -> t
                 tuple((new.busy_ms - old.busy_ms) / passed_s for old, new in pairs) if grown else (),
                 tuple(subtask.read_bytes for subtask in after),
                 tuple(feeds[vertex]),
+                vertex in keyed,
             )
         )
     return tuple(found)

@@ -12,6 +12,8 @@ BACKPRESSURE_MS_PER_S: Final = 100.0
 _BUSY_MS_PER_S: Final = 800.0
 _SKEW: Final = 1.6  # of the mean; two subtasks: 80 % and 20 %
 _SKEW_BYTES: Final = 100_000  # less than that says nothing
+_REFUSED_SHARE: Final = 0.1
+_REFUSED_LEAST: Final = 100  # fewer say nothing
 _GC_MS_PER_S: Final = 100.0
 _FULL: Final = 0.9
 
@@ -81,11 +83,9 @@ def back_pressure(facts: Snapshot) -> Iterator[Finding]:
 
 
 def skewed_keys(facts: Snapshot) -> Iterator[Finding]:
-    operators = facts.job.operators if facts.job else ()
-    keyed = {name for operator in operators for name in operator.feeds}
-    for operator in operators:
+    for operator in facts.job.operators if facts.job else ():
         share, subtasks = _largest_share(operator.read_bytes), len(operator.read_bytes)
-        if operator.name in keyed and share is not None and share * subtasks > _SKEW:
+        if operator.is_keyed and share is not None and share * subtasks > _SKEW:
             yield Finding(
                 Rank.UNEVEN,
                 "skewed_keys",
@@ -93,6 +93,20 @@ def skewed_keys(facts: Snapshot) -> Iterator[Finding]:
                 "few sensors send most readings, or there are few shards: look at who sends most; more `shards` "
                 "(STATE-BREAKING), or a limit for that sensor in the bridge's `shedding`",
             )
+
+
+def refused_readings(facts: Snapshot) -> Iterator[Finding]:
+    job = facts.job
+    if job is None or sum(job.refused.values()) <= max(_REFUSED_SHARE * job.accounted, _REFUSED_LEAST):
+        return
+    reason, count = max(job.refused.items(), key=lambda item: item[1])
+    share = sum(job.refused.values()) / job.accounted
+    yield Finding(
+        Rank.REFUSED,
+        "refused_readings",
+        f"{share:.0%} of what has come since the job began is refused, most of it as {reason} ({count:,})",
+        f"mend what `meridian dead-letters list` shows, upgrade, then `meridian dead-letters send --reason {reason}`",
+    )
 
 
 def garbage_collection(facts: Snapshot) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from benchmarks.workload import Record
 from tests.faults.conftest import StartRun
 from tests.integration.support import wait_for
 from tests.support.faults.feed import event_ms, stamped
-from tests.support.faults.run import BROKER, TASKMANAGER, WORKER
+from tests.support.faults.processes import BROKER, TASKMANAGER, WORKER
 
 LONGER_THAN_HEARTBEATS_S = 40  # heartbeat.timeout is 20 s
 LONGER_THAN_IDLE_S = 45  # time.idle_after is 30 s

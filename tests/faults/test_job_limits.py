@@ -12,8 +12,9 @@ import psutil
 from tests.faults.conftest import note
 from tests.integration.support import Stack, members, meridian, running_job, wait_for, wait_until_running
 from tests.integration.support import write_deployment as write
+from tests.support.faults.processes import TASKMANAGER, WORKER
 from tests.support.faults.report import Outcome
-from tests.support.faults.run import TASKMANAGER, WORKER, Run
+from tests.support.faults.run import Run
 
 TIMEOUT_S, OUTAGE_S = 60, 90  # the broker looks for expired transactions every 10 s
 CYCLES, WARM = 20, 5

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,18 @@ from tests.integration.support import (
     write_deployment,
 )
 from tests.support.faults.feed import Feed
+from tests.support.faults.processes import (
+    JOBMANAGER,
+    TASKMANAGER,
+    WORKER,
+    await_metadata,
+    no_checkpoints,
+    stopped,
+)
 from tests.support.faults.readers import Watcher, raw_ends, read_finally, unstable
 from tests.support.faults.report import Outcome
 
 WHOLE = ROOT / "benchmarks" / "deployments" / "whole.yaml"
-BROKER, JOBMANAGER, TASKMANAGER = "kafka.Kafka", "StandaloneSessionClusterEntrypoint", "TaskManagerRunner"
-WORKER = "pyflink.fn_execution.beam.beam_boot"
 LONGEST_RECOVERY_S = 180
 _GRACE = 20_000  # records of a partition in which watermarks may not have begun to move
 _DRAIN_S = 240
@@ -91,29 +96,11 @@ class Run:
     def frozen(self, what: str, *, all_of_them: bool = False) -> Iterator[None]:
         """SIGSTOP one of the processes, or all of them; they go on when the block ends."""
         victims = members(self.stack, what) if all_of_them else [self._one_of(what)]
-        for victim in victims:
-            victim.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(victims):
             yield
-        finally:
-            for victim in victims:
-                victim.send_signal(signal.SIGCONT)
 
-    @contextmanager
-    def no_checkpoints(self) -> Iterator[None]:
-        """A file where the job's checkpoints go, until one has failed: no user, not even root, can write past it."""
-        folder = self.stack.folder / "checkpoints" / self.job_id
-        away = folder.with_suffix(".away")
-        counts, failed = f"/jobs/{self.job_id}/checkpoints", "failed"
-        before = self.stack.rest.get(counts)["counts"][failed]
-        folder.rename(away)
-        folder.write_text("in the way")
-        try:
-            wait_for(lambda: self.stack.rest.get(counts)["counts"][failed] > before, 90, "a checkpoint fails")
-            yield
-        finally:
-            folder.unlink()
-            away.rename(folder)
+    def no_checkpoints(self) -> AbstractContextManager[None]:
+        return no_checkpoints(self.stack, self.job_id)
 
     def _one_of(self, what: str) -> psutil.Process:
         """The newest worker, since an earlier job's may linger; a TaskManager that has a worker, and so tasks."""
@@ -138,16 +125,7 @@ class Run:
         return checkpoint
 
     def await_metadata(self) -> int:
-        """Wait for the moment in which a checkpoint is complete and its transactions are not committed; its number.
-
-        The JobManager writes the checkpoint's metadata, and only then tells the TaskManagers to commit.
-        """
-        folder = self.stack.folder / "checkpoints" / self.job_id
-        known = set(folder.glob("chk-*/_metadata"))
-        deadline = time.monotonic() + 120
-        while not (new := set(folder.glob("chk-*/_metadata")) - known):
-            assert time.monotonic() < deadline, "no checkpoint"
-        return int(new.pop().parent.name.removeprefix("chk-"))
+        return await_metadata(self.stack, self.job_id)
 
     def submit(self, *arguments: str) -> str:
         answer = meridian("submit", "--config", self.deployment, "--json", *arguments)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.integration.support import Stack
+from tests.support.faults.processes import BROKER, TASKMANAGER, WORKER
 from tests.support.faults.report import Outcome
-from tests.support.faults.run import BROKER, TASKMANAGER, WORKER, Run, fault_run
+from tests.support.faults.run import Run, fault_run
 
 Say = Callable[[str], object]
 

@@ -40,7 +40,7 @@ def partition(number: int, **facts: Any) -> Partition:
 
 OPERATORS = (
     Operator("raw", (5.0, 5.0), (300.0, 310.0), (2**20, 2**20), ("deduplicate",)),
-    Operator("deduplicate", (0.0, 0.0), (400.0, 380.0), (2**21, 2**21), ("sink",)),
+    Operator("deduplicate", (0.0, 0.0), (400.0, 380.0), (2**21, 2**21), ("sink",), is_keyed=True),
     Operator("sink", (0.0, 0.0), (200.0, 210.0), (2**21, 2**21)),
 )
 JOB = Job("1", "meridian-demo", "RUNNING", operators=OPERATORS, checkpoints=Checkpoints(10_000, 300_000, 9))
@@ -117,6 +117,10 @@ PROVOKED: dict[str, tuple[Snapshot, str]] = {
     "spool": (changed("machine", folders=(Folder("/spool", 50 * GIB, 100 * GIB, 7_200),)), "7,200 records"),
     "garbage_collection": (changed("cluster", workers=(Worker("tm-2", 400.0),)), "tm-2 collects garbage for 400 ms"),
     "metaspace": (changed("cluster", workers=(Worker("tm-2", 0.0, 390, 400),)), "98% of its metaspace"),
+    "refused_readings": (
+        changed("job", accounted=9_000, refused={"outside_region": 6_000, "unknown_crs": 30}),
+        "67% of what has come since the job began is refused, most of it as outside_region (6,000)",
+    ),
     "skewed_keys": (
         with_operators(RAW, replace(DEDUPLICATE, read_bytes=(2**21, 2**16)), SINK),
         "one of 2 subtasks of deduplicate gets 97%",

@@ -9,6 +9,8 @@ from jobs.doctor.flink import collect_cluster, collect_job
 
 NOW_MS = 1_795_302_402_590
 SOURCE = "Source: raw -> deduplicate-5 -> align"
+REFUSED = "deduplicate.stage.assign_cell.reason.outside_region.invalid"
+ALIGNED = "deduplicate.stream.weather.aligned"
 
 
 def _subtask(backpressured: int, busy: float | str, read_bytes: int) -> dict[str, Any]:
@@ -45,11 +47,17 @@ class Answers(FlinkRest):
                 "state": "RUNNING",
                 "now": NOW_MS,
                 "vertices": [{"id": "b", "name": "deduplicate -> window-by-place-2"}, {"id": "a", "name": SOURCE}],
-                "plan": {"nodes": [{"id": "b", "inputs": [{"id": "a"}]}, {"id": "a"}]},
+                "plan": {"nodes": [{"id": "b", "inputs": [{"id": "a", "ship_strategy": "HASH"}]}, {"id": "a"}]},
             },
             "/jobs/j/exceptions?maxExceptions=1": {"exceptionHistory": {}},
             "/jobs/j/vertices/a": {"subtasks": [_subtask(900 if second else 400, 10.0, 10), _subtask(0, "NaN", 30)]},
             "/jobs/j/vertices/b": {"subtasks": [_subtask(0, 500.0 if second else 100.0, 7)]},
+            "/jobs/j/vertices/b/watermarks": [{"id": "0.currentInputWatermark", "value": "5"}],
+            "/jobs/j/vertices/b/subtasks/metrics": [{"id": REFUSED}, {"id": ALIGNED}],
+            f"/jobs/j/vertices/b/subtasks/metrics?get={REFUSED},{ALIGNED}&agg=sum": [
+                {"id": REFUSED, "sum": 30.0},
+                {"id": ALIGNED, "sum": 10.0},
+            ],
             "/jobs/j/vertices/a/subtasks/metrics": [{"id": "Source__raw.pendingRecords"}, {"id": "numRecordsIn"}],
             "/jobs/j/vertices/a/subtasks/metrics?get=Source__raw.pendingRecords": [{"id": "p", "sum": 1_200.0}],
             "/jobs/j/checkpoints/config": {"interval": 10_000, "timeout": 300_000},
@@ -79,10 +87,17 @@ def test_rates_are_differences_and_operators_know_what_they_feed() -> None:
     assert job is not None and ahead_ms is not None
     operators = {operator.name: operator for operator in job.operators}
     assert operators["raw"].feeds == ("deduplicate",)
+    assert (operators["raw"].is_keyed, operators["deduplicate"].is_keyed) == (False, True)
     assert 1_000 < operators["raw"].backpressured <= 500 / 0.05
     assert operators["deduplicate"].busy > 1_000
     assert operators["raw"].read_bytes == (10, 30)
     assert (job.pending_records, job.is_failing) == (1_200, False)
+
+
+def test_refusals_are_counted_by_reason() -> None:
+    job, _ = collect_job(Answers(), "meridian-x", sample_s=0.05)
+    assert job is not None
+    assert (job.accounted, job.refused) == (40, {"outside_region": 30})
 
 
 def test_only_the_newest_failures_in_a_row_count() -> None:
