@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
 
-import psutil
 import pytest
 
 from tests.integration.conftest import prometheus as prometheus  # a fixture
@@ -33,13 +32,13 @@ from tests.integration.support import (
     wait_until_running,
     write_deployment,
 )
+from tests.support.faults.processes import BROKER, JOBMANAGER, await_metadata, no_checkpoints, stopped
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, reading, write_bridge
 from tests.support.prometheus import Prometheus
 from tests.support.quick_rules import load_quick_rules
 
 NAME = "alerts"
-BROKER, JOBMANAGER = "kafka.Kafka", "StandaloneSessionClusterEntrypoint"
 HOUR_MS = 3_600_000
 
 Readings = Callable[[int], list[Record]]
@@ -130,57 +129,43 @@ def usual(now_ms: int, partitions: tuple[int, ...] = (0, 1, 2, 3)) -> list[Recor
     return [envelope(f"s{partition}", now_ms, partition) for partition in partitions]
 
 
-def broken(now_ms: int) -> list[Record]:
-    """The usual ones, and as many each that are two hours late and that have a CRS which nobody knows."""
-    late = [envelope(f"late{partition}", now_ms - 2 * HOUR_MS, partition) for partition in range(4)]
-    unknown = [envelope(f"broken{partition}", now_ms, partition, crs="EPSG:999999") for partition in range(4)]
+def bad(now_ms: int, partitions: tuple[int, ...]) -> list[Record]:
+    """As many readings that are two hours late, and as many with a CRS which nobody knows."""
+    late = [envelope(f"late{partition}", now_ms - 2 * HOUR_MS, partition) for partition in partitions]
+    unknown = [envelope(f"broken{partition}", now_ms, partition, crs="EPSG:999999") for partition in partitions]
     headers = [(*(h for h in r.headers if h[0] != "crs_source"), ("crs_source", "EPSG:999999")) for r in unknown]
-    return [*usual(now_ms), *late, *(r._replace(headers=h) for r, h in zip(unknown, headers, strict=True))]
+    return [*late, *(r._replace(headers=h) for r, h in zip(unknown, headers, strict=True))]
 
 
-def test_bad_data_and_partitions_that_hold_back(well: Scene) -> None:
-    stack = well.stack
-    bad = {"LateReadings", "CrsFailures", "DeadLettersGrow"}
-    with traffic(stack, broken):
-        well.fire(bad, 150, "late readings and unknown CRSs")
-    frozen_ms = time.time_ns() // 1_000_000
-    with traffic(stack, lambda now_ms: [*usual(now_ms, (0, 1, 2)), envelope("s3", frozen_ms, 3)]):
-        well.fire({"WatermarkStalled"}, 120, "a partition whose times stand still")
-    with traffic(stack, lambda now_ms: usual(now_ms, (0, 1, 2))):
-        well.clear({"WatermarkStalled"}, 90, "that partition says nothing")  # and is left out when it is idle
-        well.fire({"PartitionIdle"}, 120, "a partition that is silent")
-    with traffic(stack, usual):
-        well.clear({*bad, "PartitionIdle"}, 120, "all is well")
+def test_bad_data_and_a_partition_whose_times_stand_still(well: Scene) -> None:
+    begin_ms, others = time.time_ns() // 1_000_000, (0, 1, 2)
+    alerts = {"LateReadings", "CrsFailures", "DeadLettersGrow", "WatermarkStalled"}
+    with traffic(
+        well.stack,
+        lambda now_ms: [*usual(now_ms, others), *bad(now_ms, others), envelope("s3", begin_ms, 3)],
+    ):
+        well.fire(alerts, 180, "late readings, unknown CRSs, a clock that stands still")
+    with traffic(well.stack, usual):
+        well.clear(alerts, 150, "all is well")
 
 
-def test_checkpoints_that_cannot_be_written_and_a_backlog(well: Scene) -> None:
-    stack = well.stack
-    stuck = {"CheckpointsFail", "TransactionOld", "ProbeMissing"}
-    with traffic(stack, usual):
-        with in_the_way_of_checkpoints(well):
-            well.fire(stuck, 150, "checkpoints cannot be written")
-        well.clear(stuck, 120, "checkpoints are written again")
-    behind = {"ConsumerLag", "BackPressure"}
+def test_a_silent_partition_and_checkpoints_that_cannot_be_written(well: Scene) -> None:
+    alerts = {"PartitionIdle", "CheckpointsFail", "TransactionOld", "ProbeMissing"}
+    with traffic(well.stack, lambda now_ms: usual(now_ms, (0, 1, 2))), no_checkpoints(well.stack, well.job_id):
+        well.fire(alerts, 150, "nothing in one partition, and a file in the way of checkpoints")
+    with traffic(well.stack, usual):
+        well.clear(alerts, 120, "both are mended")
+
+
+def test_a_backlog(well: Scene) -> None:
+    alerts = {"ConsumerLag", "BackPressure"}
     generating = Thread(target=meridian, args=("generate", "--config", well.deployment, "--readings", "800000"))
     generating.start()
     try:
-        well.fire(behind, 120, "more comes than the job can take")
+        well.fire(alerts, 120, "more comes than the job can take")
     finally:
         generating.join()
-    well.clear(behind, 180, "it has caught up")
-
-
-@contextmanager
-def in_the_way_of_checkpoints(scene: Scene) -> Iterator[None]:
-    """A file where the job's checkpoints go: no user, not even root, can make a folder of it."""
-    folder = scene.stack.folder / "checkpoints" / scene.job_id
-    folder.rename(folder.with_suffix(".away"))
-    folder.write_text("in the way")
-    try:
-        yield
-    finally:
-        folder.unlink()
-        folder.with_suffix(".away").rename(folder)
+    well.clear(alerts, 180, "it has caught up")
 
 
 @needs_mosquitto
@@ -190,13 +175,14 @@ def test_processes_that_hang_or_are_gone(well: Scene, tmp_path: Path) -> None:
         named = f"{other.pid}-"
         wait_for(lambda: any(f.name.startswith(named) for f in targets(stack)), 30, "its page is known")
         other.kill()
+        other.wait(10)
         well.fire({"TargetDown"}, 60, "a process that was killed")
     with probing(well.deployment, "60s"):
         well.clear({"TargetDown"}, 60, "the next one has its place")
     file = write_bridge(tmp_path, well.deployment, (mqtt := Mosquitto(tmp_path)).port, metrics_port=0)
     with mqtt, BridgeProcess(file) as bridge:
         bridge.wait_for("counters", connected=True)
-        with frozen(members(stack, BROKER)[0]):
+        with stopped(members(stack, BROKER)):
             Publisher(mqtt).publish((number, reading(number)) for number in range(500))
             well.fire({"BridgeSpools"}, 90, "Kafka hangs while a bridge is sent to")
         well.clear({"BridgeSpools"}, 90, "Kafka goes on")
@@ -207,28 +193,12 @@ def test_a_transaction_that_expires_before_it_is_committed(well: Scene) -> None:
     """The JobManager hangs when a checkpoint is complete, before it says so, for longer than Kafka waits."""
     age = f'max(meridian_topic_open_transaction_seconds{{topic="{NAME}.aligned"}})'
     with traffic(well.stack, usual):
-        await_checkpoint_metadata(well)
-        with frozen(members(well.stack, JOBMANAGER)[0]):
+        await_metadata(well.stack, well.job_id)
+        with stopped(members(well.stack, JOBMANAGER)):
             wait_for(lambda: well.prometheus.numbers(age)[0] > 30, 90, "the transaction stays open")
             wait_for(lambda: well.prometheus.numbers(age) == [0], 120, "the broker aborts it")
         well.fire({"TransactionLost"}, 150, "a transaction that had expired is to be committed")
         well.clear({"TransactionLost"}, 200, "that was long ago")
-
-
-def await_checkpoint_metadata(scene: Scene) -> None:
-    folder = scene.stack.folder / "checkpoints" / scene.job_id
-    known, deadline = set(folder.glob("chk-*/_metadata")), time.monotonic() + 60
-    while not set(folder.glob("chk-*/_metadata")) - known:
-        assert time.monotonic() < deadline, "no checkpoint"
-
-
-@contextmanager
-def frozen(process: psutil.Process) -> Iterator[None]:
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
 
 
 def targets(stack: Stack) -> list[Path]:

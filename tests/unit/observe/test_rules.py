@@ -12,6 +12,7 @@ import yaml
 from jobs.cli.console import CliError
 from jobs.cli.local.prometheus import OBSERVE, find_prometheus, prometheus_config
 from jobs.observe.dashboard import grafana, panels, queries
+from tests.support.quick_rules import quickened
 
 ROOT = OBSERVE.parents[1]
 TESTS = Path(__file__).with_name("alerts_test.yaml")
@@ -45,6 +46,16 @@ def test_the_configuration_of_a_stack_passes_promtool(promtool: Path, tmp_path: 
     file.write_text(yaml.safe_dump(prometheus_config(19090, 19249, tmp_path)))
     _run(promtool, "check", "config", file)
     assert "127.0.0.1:9249" not in file.read_text()
+
+
+def test_the_rules_of_fault_tests_differ_in_times_only(promtool: Path, tmp_path: Path) -> None:
+    for file in (OBSERVE / "rules").glob("*.yaml"):
+        quick, text = tmp_path / file.name, file.read_text()
+        quick.write_text(quickened(text))
+        _run(promtool, "check", "rules", quick)
+        assert quick.read_text() != text
+        time = re.compile(r"\b\d+(ms|s|m)?\b")
+        assert time.sub("", quick.read_text()) == time.sub("", text)
 
 
 def test_every_alert_is_shown_to_fire() -> None:
