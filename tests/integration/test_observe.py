@@ -114,9 +114,11 @@ def test_bridges_are_scraped_and_processes_add_up(stack: Stack, prometheus: Prom
     place = Place(stack, tmp_path, "observed-bridges")
     with rest_source() as source:
         source.readings.extend(reading("s", minutes_ago(minutes)) for minutes in range(1, 31))
+        polled_by = place.rest(source)
+        polled_by.write_text(polled_by.read_text() + "metrics_port: 0\n")
         with (
             bridge("push", "--config", place.push(processes=2, metrics_port=0)) as endpoint,
-            bridge("rest", "--config", place.rest(source, metrics_port=0)) as poller,
+            bridge("rest", "--config", polled_by) as poller,
         ):
             port = endpoint.wait_for("listening")["port"]
             for number in range(20):
