@@ -149,12 +149,19 @@ def test_bad_data_and_a_partition_whose_times_stand_still(well: Scene) -> None:
         well.clear(alerts, 150, "all is well")
 
 
-def test_a_silent_partition_and_checkpoints_that_cannot_be_written(well: Scene) -> None:
-    alerts = {"PartitionIdle", "CheckpointsFail", "TransactionOld", "ProbeMissing"}
-    with traffic(well.stack, lambda now_ms: usual(now_ms, (0, 1, 2))), no_checkpoints(well.stack, well.job_id):
-        well.fire(alerts, 150, "nothing in one partition, and a file in the way of checkpoints")
+def test_a_partition_that_is_silent(well: Scene) -> None:
+    with traffic(well.stack, lambda now_ms: usual(now_ms, (0, 1, 2))):
+        well.fire({"PartitionIdle"}, 150, "nothing in one partition")
     with traffic(well.stack, usual):
-        well.clear(alerts, 120, "both are mended")
+        well.clear({"PartitionIdle"}, 60, "it speaks again")
+
+
+def test_checkpoints_that_cannot_be_written(well: Scene) -> None:
+    alerts = {"CheckpointsFail", "TransactionOld", "ProbeMissing"}
+    with traffic(well.stack, usual):
+        with no_checkpoints(well.stack, well.job_id):
+            well.fire(alerts, 150, "a file is in the way of checkpoints")
+        well.clear(alerts, 150, "they are written again")
 
 
 def test_a_backlog(well: Scene) -> None:
