@@ -73,7 +73,7 @@ def side(name: str, folder: Path, *options: str) -> Iterator[Side]:
 
 
 def run_rounds(records: int, rounds: int, say: Say) -> Iterator[Drained]:
-    """Drain so many records on each side in each round, in an order that turns."""
+    """Drain so many records on each side in each round, in an order that turns, after a round that is not counted."""
     point = Point("overhead", ending_at(Workload("whole", records, 0, sensors=1_000), time.time_ns() // 1_000_000))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -85,10 +85,13 @@ def run_rounds(records: int, rounds: int, say: Say) -> Iterator[Drained]:
         ]
         for one in sides:
             send(point.workload, one.bootstrap, f"{PREFIX}.raw", say)
-        for number in range(rounds):
+        for number in range(rounds + 1):
             for one in sides if number % 2 == 0 else sides[::-1]:
                 _choose(one.folder)
-                yield Drained(one.name, _drain(replace(point, name=f"{one.name}, round {number + 1}"), one, say))
+                name = f"{one.name} instrumentation, {f'round {number}' if number else 'warm-up'}"
+                drained = Drained(one.name, _drain(replace(point, name=name), one, say))
+                if number:
+                    yield drained
 
 
 def _drain(point: Point, one: Side, say: Say) -> Measured:
