@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
-from jobs.bridge.breakers.diversion import Diversion
+from jobs.bridge.breakers.diversion import Diversion, open_diversion
 from jobs.bridge.journal import Journal
 from jobs.bridge.lanes import Lane, Lanes
 from jobs.bridge.mqtt.bridge import Bridge
@@ -23,9 +23,10 @@ from jobs.bridge.producer import BridgeProducer, ProducerFailed
 from jobs.bridge.shedding.config import Shedding
 from jobs.bridge.spool import Spool, SpoolUnusable
 from jobs.broker.clients import make_admin
-from jobs.cli.bridge_file import open_diversion, read_bridge
+from jobs.cli.bridge_file import COLD_HINT, read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, CliError, success
 from jobs.cli.metrics import shown
+from jobs.cold.store import ColdUnusable
 from jobs.observe.bridges import BridgeCollector
 from jobs.pipeline.config import Deployment
 
@@ -103,7 +104,10 @@ def _open_lanes(config: MqttBridge, folder: Path, deployment: Deployment, journa
     spool, shedding = folder / os.path.expanduser(config.spool.folder), config.shedding
     diversion = None
     if config.breakers is not None:
-        diversion = open_diversion(config.breakers, config.name, folder, deployment.topics.raw.name, journal)
+        try:
+            diversion = open_diversion(config.breakers, config.name, folder, deployment.topics.raw.name, journal.event)
+        except ColdUnusable as unusable:
+            raise CliError(f"breakers.cold: {unusable}", EXIT_ENVIRONMENT, COLD_HINT) from None
     routine = _open_lane(config, deployment, spool, config.spool.max_size, 1, diversion)
     if (shedding is None or not shedding.alarms) and not (spool / _ALARMS).exists():
         return Lanes(routine)

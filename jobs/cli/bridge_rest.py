@@ -16,7 +16,7 @@ from jobs.bridge.rest.run import Run
 from jobs.bridge.rest.span import Span
 from jobs.bridge.rest.writer import Replaced, Stopped
 from jobs.broker.clients import make_admin
-from jobs.cli.bridge_file import read_bridge
+from jobs.cli.bridge_file import COLD_HINT, read_bridge
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, print_json, success
 from jobs.cli.generate import Moment
 from jobs.pipeline.config import Deployment
@@ -129,6 +129,7 @@ def push(config_file: Path, check: bool) -> None:
     """
     from jobs.bridge.rest.push.server import serve
     from jobs.bridge.rest.push.tokens import BadTokens
+    from jobs.cold.store import ColdUnusable
 
     config, deployment = read_bridge(config_file, PushBridge)
     if check:
@@ -139,6 +140,8 @@ def push(config_file: Path, check: bool) -> None:
         serve(config, config_file.parent, deployment, Journal(config.name))
     except BadTokens as problem:
         raise CliError(str(problem), EXIT_USAGE, "write one line `name token` for each client") from None
+    except ColdUnusable as problem:
+        raise CliError(f"breakers.cold: {problem}", EXIT_ENVIRONMENT, COLD_HINT) from None
     except OSError as problem:
         raise CliError(str(problem), EXIT_ENVIRONMENT, "give another listen.port, or stop what has it") from None
 

@@ -21,6 +21,11 @@ _GAUGES: Final = {
     "spool_records": ("meridian_bridge_spooled_records", "Records that wait on the disk"),
     "spool_bytes": ("meridian_bridge_spool_bytes", "Size of the spool"),
 }
+_COLD_GAUGES: Final = {
+    "cold_records": ("meridian_bridge_cold_records", "Records in the cold store that wait to be sent again"),
+    "cold_bytes": ("meridian_bridge_cold_bytes", "Size of the cold store's files that wait to be sent again"),
+}
+_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class BridgeCollector(Collector):
@@ -42,7 +47,8 @@ class BridgeCollector(Collector):
             counter = CounterMetricFamily(name, text, labels=["bridge"])
             counter.add_metric(self._labels, figures.get(key, 0))
             yield counter
-        for key, (name, text) in _GAUGES.items():
+        gauges = _GAUGES | (_COLD_GAUGES if "cold_records" in figures else {})
+        for key, (name, text) in gauges.items():
             gauge = GaugeMetricFamily(name, text, labels=["bridge"])
             gauge.add_metric(self._labels, float(figures.get(key, 0)))
             yield gauge
@@ -50,3 +56,24 @@ class BridgeCollector(Collector):
         for reason, count in figures.get("shed", {}).items():
             shed.add_metric([*self._labels, reason], count)
         yield shed
+        yield from self._breakers(figures)
+
+    def _breakers(self, figures: Mapping[str, Any]) -> Iterator[Metric]:
+        """Nothing of a bridge without breakers."""
+        labels = ["bridge", "breaker"]
+        state = GaugeMetricFamily(
+            "meridian_bridge_breaker_state", "State of a breaker: 0 closed, 1 half open, 2 open", labels=labels
+        )
+        transitions = CounterMetricFamily(
+            "meridian_bridge_breaker_transitions", "Changes of a breaker's state", labels=[*labels, "state", "cause"]
+        )
+        for name, breaker in figures.get("breakers", {}).items():
+            state.add_metric([*self._labels, name], _STATES[breaker["state"]])
+            for key, count in breaker["transitions"].items():
+                transitions.add_metric([*self._labels, name, *key.split("/")], count)
+        diverted = CounterMetricFamily(
+            "meridian_bridge_diverted_records", "Records put into the cold store", labels=["bridge", "cause"]
+        )
+        for cause, count in figures.get("diverted", {}).items():
+            diverted.add_metric([*self._labels, cause], count)
+        yield from (state, transitions, diverted)

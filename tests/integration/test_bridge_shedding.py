@@ -14,9 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.audit.bridges import BridgeIntake, BridgeReport, audit_bridges
-from jobs.audit.problems import Problems
-from jobs.audit.records import decode_accounting
 from jobs.bridge.shedding.policy import sampling_hash
 from tests.integration.support import (
     Stack,
@@ -28,7 +25,7 @@ from tests.integration.support import (
     wait_until_running,
     write_deployment,
 )
-from tests.support.bridges import bridge, committed_records
+from tests.support.bridges import account_of, bridge, committed_records
 from tests.support.bridges import write_bridge as write_config
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, write_bridge
@@ -196,7 +193,7 @@ def test_what_a_killed_bridge_had_shed_and_acknowledged_is_counted(
         assert last.stop() == 0
     raw = committed_records(stack.bootstrap_servers, f"{name}.raw")
     assert {json.loads(record.value or b"")["event_id"] for record in raw} == kept
-    account = account_of(stack, name)
+    account = account_of(stack.bootstrap_servers, name)
     assert account.shed >= len(readings) - len(kept)
     assert (account.lost, account.wrong) == (0, 0)
     assert account.received == account.raw + account.shed + account.unconfirmed
@@ -235,11 +232,11 @@ def test_a_push_is_answered_once_what_was_shed_of_it_is_counted_in_kafka(stack: 
         answer = wait_for(lambda: _posted(url, sent[:1_500]), 20, "the endpoint answers")
         in_first = sum(r in kept for r in readings[:1_500])
         assert (answer["readings"], answer["shed"]) == (in_first, 1_500 - in_first)
-        account = account_of(stack, name)
+        account = account_of(stack.bootstrap_servers, name)
         assert (account.raw, account.shed, account.unconfirmed) == (in_first, 1_500 - in_first, 0)
         assert httpx.post(url, json=sent[1_500:]).json()["shed"] == 500 - (len(kept) - in_first)
         assert endpoint.end() == 0
-    account = account_of(stack, name)
+    account = account_of(stack.bootstrap_servers, name)
     assert (account.received, account.raw, account.shed) == (2_000, len(kept), 2_000 - len(kept))
     assert (account.unconfirmed, account.lost, account.wrong) == (0, 0, 0)
     raw = committed_records(stack.bootstrap_servers, f"{name}.raw")
@@ -252,14 +249,3 @@ def _posted(url: str, readings: list[dict[str, Any]]) -> Any:
         return httpx.post(url, json=readings).json()
     except httpx.TransportError:
         return None
-
-
-def account_of(stack: Stack, name: str) -> BridgeReport:
-    """What the audit says of the bridge alone."""
-    intake = BridgeIntake()
-    for record in committed_records(stack.bootstrap_servers, f"{name}.raw"):
-        intake.add_raw(record.headers["bridge_sequence"])
-    for record in committed_records(stack.bootstrap_servers, f"{name}.accounting"):
-        intake.add_report(decode_accounting(record.value or b""))
-    [account] = audit_bridges(intake, True, Problems())
-    return account

@@ -16,6 +16,10 @@ from typing import Any, NamedTuple
 import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
+from jobs.audit.bridges import BridgeIntake, BridgeReport, audit_bridges
+from jobs.audit.problems import Problems
+from jobs.audit.records import decode_accounting
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -134,6 +138,17 @@ def committed_records(bootstrap_servers: str, topic: str, isolation: str = "read
         return records
     finally:
         consumer.close()
+
+
+def account_of(bootstrap_servers: str, name: str) -> BridgeReport:
+    """What the audit says of the only bridge that has written to the topics of this name."""
+    intake = BridgeIntake()
+    for record in committed_records(bootstrap_servers, f"{name}.raw"):
+        intake.add_raw(record.headers["bridge_sequence"])
+    for record in committed_records(bootstrap_servers, f"{name}.accounting"):
+        intake.add_report(decode_accounting(record.value or b""))
+    [account] = audit_bridges(intake, True, Problems())
+    return account
 
 
 def newest_cursors(bootstrap_servers: str, topic: str) -> dict[str, dict[str, Any]]:

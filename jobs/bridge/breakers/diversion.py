@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from jobs.bridge.breakers.breaker import Breaker, Cause, State, Transition
-from jobs.bridge.breakers.config import KafkaRule
+from jobs.bridge.breakers.config import Breakers, KafkaRule
 from jobs.bridge.breakers.signs import Answers, Figures, KafkaSigns
 from jobs.bridge.envelope import Message
 from jobs.bridge.outbox import Receipt
@@ -165,6 +166,17 @@ class Diversion:
         self._say(**event_of(change))
         if change.state is State.CLOSED:
             self._store.finish()  # so that it can be sent again at once
+
+
+def open_diversion(breakers: Breakers, bridge: str, folder: Path, raw_topic: str, say: Say) -> Diversion:
+    """Make the diversion of a bridge whose file is in `folder`.
+
+    Raises
+    ------
+    ColdUnusable
+    """
+    store = ColdStore(folder / breakers.cold.folder.expanduser(), bridge, breakers.cold)
+    return Diversion(breakers.kafka, store, raw_topic, say)
 
 
 def event_of(change: Transition) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 from jobs.bridge.breakers.breaker import Breaker, Cause, State, Transition
-from jobs.bridge.breakers.config import CrsRule
+from jobs.bridge.breakers.config import Breakers, CrsRule
+from jobs.bridge.breakers.diversion import Say, event_of
 from jobs.bridge.breakers.signs import Burst
 from jobs.bridge.feed import Item, Unreadable
 from udfs.crs import Locator
@@ -76,3 +77,10 @@ class PositionGuard:
     def _changed(self, change: Transition) -> None:
         self._burst.forget()
         self._on_change(change)
+
+
+def open_guard(breakers: Breakers | None, position: PositionRule, say: Say) -> PositionGuard | None:
+    """Make the guard of a bridge; None where its file asks for none."""
+    if breakers is None or breakers.crs is None:
+        return None
+    return PositionGuard(breakers.crs, position, lambda change: say(**event_of(change)))

@@ -19,8 +19,7 @@ from typing import Any, Final
 
 import psutil
 
-from jobs.bridge.breakers.diversion import event_of
-from jobs.bridge.breakers.positions import PositionGuard
+from jobs.bridge.breakers.positions import open_guard
 from jobs.bridge.journal import Journal
 from jobs.bridge.lanes import Lanes, Outgoing
 from jobs.bridge.mqtt.config import MqttBridge
@@ -81,11 +80,7 @@ class Bridge:
             self._reporter = Reporter(
                 account, lambda message, receipt: lanes.put(Outgoing(accounting, message), receipt)
             )
-        self._guard: PositionGuard | None = None
-        if config.breakers is not None and config.breakers.crs is not None:
-            self._guard = PositionGuard(
-                config.breakers.crs, deployment.position.rule, lambda change: journal.event(**event_of(change))
-            )
+        self._guard = open_guard(config.breakers, deployment.position.rule, journal.event)
         self._intake = Intake(config, deployment.topics.raw.name, self._gate, self._guard)
         self._connection = Connection(config, folder, journal, self._received, self._lost)
         self._unacknowledged: deque[_Unacknowledged] = deque()  # in the order of arrival

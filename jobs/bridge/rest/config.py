@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from jobs.bridge.breakers.config import Breakers
 from jobs.bridge.envelope import MAX_VALUE_BYTES
 from jobs.bridge.feed import UnknownAdapter, make_adapter
 from jobs.bridge.loopback import is_loopback
@@ -281,6 +282,7 @@ class PushBridge(Section):
     processes: int = Field(
         default=1, ge=1, le=64, description="that share the port, each with its own Kafka client and limits"
     )
+    breakers: Breakers | None = Field(default=None, description="each process has its own")
     shedding: Shedding | None = Field(default=None, description="alarms have no lane here: nothing waits in line")
     feeds: Annotated[list[PushFeed], Field(min_length=1)]
 

@@ -2,7 +2,7 @@
 
 | status | meaning |
 |---|---|
-| 200 | Kafka has every record; `unreadable` lists the parts that went to the dead letters, `shed` counts those let go |
+| 200 | Kafka or the cold store has every record; `unreadable`: parts that became dead letters; `shed`: how many were let go |
 | 400 | the body cannot be unpacked, or nothing in it is a reading: nothing was sent |
 | 401 | no valid token |
 | 404 | no such feed |
@@ -107,6 +107,7 @@ class PushApp:
             "unreadable": self.unreadable,
             "shed": self.shed,
             "waiting_bytes": self._waiting.total_bytes,
+            **self._sender.breakers,
         }
         return _answer(503 if self._sender.is_away else 200, facts)
 

@@ -50,6 +50,7 @@ class Batch:
         "_over",
         "_sent",
         "context",
+        "diverted",
         "feed",
         "payloads",
         "received_ms",
@@ -69,7 +70,7 @@ class Batch:
         self.unreadable: tuple[tuple[int, Unreadable], ...] = ()
         self._done: Callable[[Outcome], None] | None = done
         self._over: Callable[[Batch, Outcome], None] | None = None
-        self.shed = 0
+        self.shed = self.diverted = 0
         self._sent = self._failed = 0
         self._left = 1  # until everything has been sent
         self._error: str | None = None

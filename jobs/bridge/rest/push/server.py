@@ -16,6 +16,8 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from jobs.bridge.breakers.diversion import Diversion, open_diversion
+from jobs.bridge.breakers.positions import open_guard
 from jobs.bridge.journal import Journal
 from jobs.bridge.rest.config import PushBridge
 from jobs.bridge.rest.push.app import Authenticate, PushApp
@@ -33,9 +35,11 @@ def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Jou
     Raises
     ------
     BadTokens : the file of tokens cannot be used.
+    ColdUnusable : the cold store's folder cannot be used.
     OSError : the address is taken, or a certificate cannot be read.
     """
     _authenticate(config, folder, journal)  # before anything listens
+    _open_diversion(config, folder, deployment, journal)
     wanted = config.listen.host, config.listen.port
     _bind(wanted, shared=False).close()  # or another endpoint that shares its port would share it with this one
     with _bind(wanted, shared=config.processes > 1) as listener:
@@ -55,7 +59,13 @@ def _serve_beside(config: PushBridge, folder: Path, deployment: Deployment, addr
 
 def _serve(config: PushBridge, folder: Path, deployment: Deployment, listener: socket.socket) -> None:
     journal = Journal(config.name)
-    sender = PushSender(config, deployment, journal)
+    sender = PushSender(
+        config,
+        deployment,
+        journal,
+        _open_diversion(config, folder, deployment, journal),
+        open_guard(config.breakers, deployment.position.rule, journal.event),
+    )
     push = PushApp(config, sender, _authenticate(config, folder, journal))
 
     @asynccontextmanager
@@ -108,6 +118,12 @@ def _authenticate(config: PushBridge, folder: Path, journal: Journal) -> Authent
         return lambda _header: "anyone"
     tokens = TokenFile(folder / config.auth.file, lambda problem: journal.event("tokens_unusable", problem=problem))
     return tokens.client
+
+
+def _open_diversion(config: PushBridge, folder: Path, deployment: Deployment, journal: Journal) -> Diversion | None:
+    if config.breakers is None:
+        return None
+    return open_diversion(config.breakers, config.name, folder, deployment.topics.raw.name, journal.event)
 
 
 def _spare_the_collector() -> None:
