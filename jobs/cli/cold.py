@@ -42,7 +42,7 @@ def list_files(store: Path, with_done: bool, as_json: bool) -> None:
 
     from jobs.cold.layout import cold_files
 
-    files = [file for file in cold_files(store) if with_done or file.done is None]
+    files = cold_files(store, with_done)
     if as_json:
         print_json([{**msgspec.to_builtins(f.manifest), "done": msgspec.to_builtins(f.done)} for f in files])
         return

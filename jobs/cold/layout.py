@@ -24,7 +24,7 @@ import msgspec
 import pyarrow as pa
 
 from jobs.cold.record import ColdRecord, Damaged, decode_record, encode_record
-from jobs.export.atomic_file import replacing
+from jobs.export.atomic_file import replacing, sync_folder
 
 OPEN = "_open"
 PART = ".part"
@@ -70,6 +70,10 @@ class ColdFile:
     def data(self) -> Path:
         return self.folder / (self.manifest.name + _DATA)
 
+    def waits(self) -> bool:
+        """Whether it is there, and not done, by now."""
+        return self.data.exists() and not self._mark.exists()
+
     def records(self) -> Iterator[ColdRecord]:
         """Its records, in the order in which they were diverted.
 
@@ -101,13 +105,14 @@ class ColdFile:
         return self.folder / f"_{self.manifest.name}{_DONE}"
 
 
-def cold_files(store: Path) -> list[ColdFile]:
-    """All finished files, the oldest diversion first."""
+def cold_files(store: Path, with_done: bool = False) -> list[ColdFile]:
+    """The finished files that are not done, and those that are too if wanted; the oldest diversion first."""
     found = []
     for path in store.glob(f"dt=*/hour=*/_*{_MANIFEST}"):
-        manifest = _manifest_of(path.read_bytes())
-        mark = path.with_name(f"_{manifest.name}{_DONE}")
-        found.append(ColdFile(path.parent, manifest, _done_of(mark.read_bytes()) if mark.exists() else None))
+        mark = path.with_name(path.name.removesuffix(_MANIFEST) + _DONE)
+        done = _done_of(mark.read_bytes()) if mark.exists() else None
+        if done is None or with_done:
+            found.append(ColdFile(path.parent, _manifest_of(path.read_bytes()), done))
     return sorted(found, key=lambda file: (file.manifest.first_diverted_at_ms, file.manifest.name))
 
 
@@ -126,6 +131,8 @@ def finish(store: Path, part: Path) -> ColdFile | None:
     moment = datetime.fromtimestamp(first.diverted_at_ms / 1000, UTC)
     folder = store / f"dt={moment:%Y-%m-%d}" / f"hour={moment:%H}"
     folder.mkdir(parents=True, exist_ok=True)
+    sync_folder(folder.parent)
+    sync_folder(store)
     name = part.name.removesuffix(PART)
     with replacing(folder / (name + _DATA)) as target:
         with pa.CompressedOutputStream(str(target), "zstd") as out:

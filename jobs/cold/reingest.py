@@ -69,8 +69,6 @@ def make_plan(store: Path, deployment: Deployment, rules: Rules, sends_refused: 
     plan, teller = Plan(), FateTeller(rules, time.time_ns() // 1_000_000)
     topics = {deployment.topics.raw.name, deployment.topics.accounting.name}
     for file in cold_files(store):
-        if file.done is not None:
-            continue
         fates: Counter[Fate] = Counter()
         try:
             for record in file.records():
@@ -122,7 +120,7 @@ def reingest(store: Path, deployment: Deployment, rules: Rules, sends_refused: b
             outcome.sent += sent
             outcome.had_before += had_before
         if deletes:
-            for file in cold_files(store):
+            for file in cold_files(store, with_done=True):
                 if file.done is not None:
                     file.delete()
     return outcome

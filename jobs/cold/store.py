@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from jobs.bridge.breakers.config import ColdRule
 from jobs.cold.layout import OPEN, PART, cold_files, finish, recover
 from jobs.cold.record import ColdRecord, encode_record
+from jobs.export.atomic_file import sync_folder
 
 _LOOK_EVERY_S: Final = 10.0  # for files that were sent again meanwhile
 
@@ -66,6 +67,7 @@ class ColdStore:
         try:
             (folder / OPEN).mkdir(parents=True, exist_ok=True)
             recover(folder)
+            self._files = [file for file in cold_files(folder) if file.manifest.bridge == bridge]
             self._look()
         except OSError as error:
             raise ColdUnusable(f"{folder}: {error.strerror}") from None
@@ -113,9 +115,10 @@ class ColdStore:
         if self._file is None:
             return
         with suppress(OSError):
-            finish(self._folder, self._part)
-            self._look()
+            finished = finish(self._folder, self._part)
+            self._files += [] if finished is None else [finished]
         self._close()
+        self._look()
 
     def _begin(self) -> None:
         self._number += 1
@@ -125,11 +128,7 @@ class ColdStore:
         if not os.fstat(file.fileno()).st_nlink:
             raise FileNotFoundError(2, "another process has taken the new file away")
         self._file, self._opened_s, self._open = file, self._clock(), Waiting(0, 0)
-        folder = os.open(self._part.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._part.parent)
 
     def _undo(self) -> None:
         """Take back what was written of a failed call; where that fails too, leave the file as it is."""
@@ -148,6 +147,7 @@ class ColdStore:
         self._file, self._open = None, Waiting(0, 0)
 
     def _look(self) -> None:
-        files = [f.manifest for f in cold_files(self._folder) if f.done is None and f.manifest.bridge == self._bridge]
-        self._finished = Waiting(sum(m.records for m in files), sum(m.bytes for m in files))
+        self._files = [file for file in self._files if file.waits()]
+        manifests = [file.manifest for file in self._files]
+        self._finished = Waiting(sum(m.records for m in manifests), sum(m.bytes for m in manifests))
         self._looked_s = self._clock()

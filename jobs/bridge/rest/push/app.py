@@ -2,7 +2,7 @@
 
 | status | meaning |
 |---|---|
-| 200 | Kafka or the cold store has every record; `unreadable`: parts that became dead letters; `shed`: how many were let go |
+| 200 | Kafka or the cold store has every record; `unreadable` became dead letters, `shed` counts those let go |
 | 400 | the body cannot be unpacked, or nothing in it is a reading: nothing was sent |
 | 401 | no valid token |
 | 404 | no such feed |
