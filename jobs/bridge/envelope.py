@@ -39,6 +39,8 @@ READING_TYPE: Final = "meridian.telemetry.reading.v1"
 UNREADABLE_TYPE: Final = "meridian.telemetry.unreadable.v1"
 MAX_VALUE_BYTES: Final = 1_000_000
 """Of a value; a topic's default `max.message.bytes` has room for headers beside it."""
+SHORTENED_BYTES: Final = 1_024
+"""What is kept of a value that is too large for its topic."""
 
 _MAX_MESSAGE = 500
 _HEADERS_OF_FIELDS = (("sensor_id", "sensor_id"), ("crs_source", "crs"))
@@ -182,6 +184,25 @@ class Enveloper:
                 "bridge_original_sha256": hashlib.sha256(original).hexdigest().encode(),
             },
         )
+
+
+def shortened(message: Message, error: str) -> Message:
+    """Make a record that Kafka takes, and the job refuses, of one that is too large for its topic.
+
+    Its headers say how long the value was, and its SHA-256.
+    """
+    return Message(
+        message.key,
+        message.value[:SHORTENED_BYTES],
+        {
+            **message.headers,
+            "content-type": f"{UNREADABLE_CONTENT_TYPE}; reason={Refusal.TOO_LARGE}".encode(),
+            "bridge_reason": Refusal.TOO_LARGE.encode(),
+            "bridge_message": error.encode(),
+            "bridge_original_bytes": b"%d" % len(message.value),
+            "bridge_original_sha256": hashlib.sha256(message.value).hexdigest().encode(),
+        },
+    )
 
 
 def _event_time_ns(raw: Any) -> int | None:

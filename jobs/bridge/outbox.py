@@ -8,7 +8,6 @@ nothing is sent twice but after a crash, or where Kafka has failed a record.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,8 +16,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError
 
-from jobs.bridge.envelope import UNREADABLE_CONTENT_TYPE, Message
-from jobs.bridge.feed import Refusal
+from jobs.bridge.envelope import SHORTENED_BYTES, Message, shortened
 from jobs.bridge.producer import Sender, is_refusal
 from jobs.bridge.spool import Damaged, Spool, SpoolFull
 
@@ -26,7 +24,6 @@ _READ_AHEAD: Final = 1_000
 _READ_AHEAD_BYTES: Final = 16 * 1024 * 1024
 _RELEASE_EVERY_S: Final = 0.5
 _RETRY_AFTER_S: Final = 1.0
-_KEPT_BYTES: Final = 1_024  # of what Kafka refuses for its size
 
 
 class Receipt:
@@ -270,7 +267,7 @@ class Outbox:
     def _failed(self, entry: _Entry, error: KafkaError) -> None:
         self._bytes -= len(entry.message.value)
         self.last_error = error.str()
-        is_too_large = is_refusal(error) and len(entry.message.value) > _KEPT_BYTES
+        is_too_large = is_refusal(error) and len(entry.message.value) > SHORTENED_BYTES
         self.counters.failed += not is_too_large
         if entry.position < 0:
             return
@@ -305,22 +302,3 @@ class Outbox:
         self._draining.clear()
         self._sent_up_to = 0
         self._spooling = True
-
-
-def shortened(message: Message, error: str) -> Message:
-    """Make a record that Kafka takes, and the job refuses, of one that is too large for its topic.
-
-    Its headers say how long the value was, and its SHA-256.
-    """
-    return Message(
-        message.key,
-        message.value[:_KEPT_BYTES],
-        {
-            **message.headers,
-            "content-type": f"{UNREADABLE_CONTENT_TYPE}; reason={Refusal.TOO_LARGE}".encode(),
-            "bridge_reason": Refusal.TOO_LARGE.encode(),
-            "bridge_message": error.encode(),
-            "bridge_original_bytes": b"%d" % len(message.value),
-            "bridge_original_sha256": hashlib.sha256(message.value).hexdigest().encode(),
-        },
-    )

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError
 
-from jobs.bridge.outbox import shortened
+from jobs.bridge.envelope import shortened
 from jobs.bridge.producer import BridgeProducer, is_refusal
 from jobs.broker.snapshot import read_topic
 from jobs.cold.fate import Fate, FateTeller

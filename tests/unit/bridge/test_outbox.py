@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.bridge.envelope import Message
-from jobs.bridge.outbox import Outbox, Receipt, shortened
+from jobs.bridge.envelope import Message, shortened
+from jobs.bridge.outbox import Outbox, Receipt
 from jobs.bridge.producer import OnAck
 from jobs.bridge.spool import Spool
 
