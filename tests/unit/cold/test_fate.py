@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from jobs.bridge.breakers.config import ColdRule
-from jobs.bridge.envelope import Enveloper, Message
+from jobs.bridge.envelope import Message
 from jobs.bridge.feed import Refusal, Unreadable
-from jobs.bridge.spatial_key import KeyRule
 from jobs.cold.fate import Fate, FateTeller
 from jobs.cold.layout import cold_files
 from jobs.cold.record import ColdRecord
 from jobs.cold.reingest import make_plan
-from jobs.cold.store import ColdStore
 from jobs.pipeline.config import Deployment
+from tests.support.cold import HOUR_MS, NOW_MS, ages, cold, kept, wrap
 
-NOW_MS = 1_796_052_600_000
-HOUR_MS = 3_600_000
 DEPLOYMENT = Deployment.model_validate(
     {
         "name": "d",
@@ -30,24 +24,6 @@ DEPLOYMENT = Deployment.model_validate(
     }
 )
 RULES = DEPLOYMENT.rules()
-_wrap = Enveloper("test", "meridian", KeyRule().key()).message
-
-
-def cold(age_ms: int, cause: str = "gone", **fields: Any) -> ColdRecord:
-    reading = {
-        "event_id": f"e-{age_ms}",
-        "sensor_id": "s1",
-        "metric": "air_temperature",
-        "value": 12.5,
-        "unit": "degC",
-        "event_time": NOW_MS - age_ms,
-        "x": -2.1,
-        "y": 57.1,
-        "crs": "EPSG:4326",
-        "region": "north",
-        **fields,
-    }
-    return ColdRecord("telemetry.raw", _wrap(reading, NOW_MS - age_ms), cause, NOW_MS - age_ms)
 
 
 @pytest.mark.parametrize(
@@ -73,21 +49,8 @@ def test_a_record_is_judged_by_what_waiting_has_made_of_it(record: ColdRecord, f
 
 
 def test_what_is_no_reading_is_sent_to_become_a_dead_letter() -> None:
-    message = _wrap(Unreadable(Refusal.UNEXPECTED_ERROR, "", b"{"), NOW_MS)
+    message = wrap(Unreadable(Refusal.UNEXPECTED_ERROR, "", b"{"), NOW_MS)
     assert FateTeller(RULES, NOW_MS).of(ColdRecord("telemetry.raw", message, "gone", NOW_MS)) is Fate.BEYOND_HORIZON
-
-
-def kept(folder: Path, *files: list[ColdRecord]) -> Path:
-    for number, records in enumerate(files):
-        store = ColdStore(folder, f"b{number}", ColdRule.model_validate({"folder": "cold"}))
-        store.append(records)
-        store.finish()
-    return folder
-
-
-def ages(*ages_ms: int) -> list[ColdRecord]:
-    behind_ms = time.time_ns() // 1_000_000 - NOW_MS
-    return [cold(age_ms - behind_ms) for age_ms in ages_ms]
 
 
 def test_a_file_with_a_reading_that_is_too_old_is_left_unless_dead_letters_are_wanted(tmp_path: Path) -> None:
