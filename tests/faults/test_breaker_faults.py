@@ -227,7 +227,9 @@ def test_a_push_endpoint_without_kafka_takes_batches_into_the_cold_store_and_no_
         kafka.suspend()
         push()
         assert endpoint.wait_for("breaker")["cause"] in ("gone", "failing")
-        assert [push() for _ in range(50)] == [200] * 50
+        answers = Counter(push() for _ in range(50))
+        assert set(answers) <= {200, 503}
+        assert answers[200] >= 45, "all but the batches that were trials"
         health = httpx.get(url.replace("/v1/feeds/readings", "/health"))
         assert (health.status_code, health.json()["breakers"]["kafka"]["state"] != "closed") == (200, True)
         kafka.resume()
@@ -236,7 +238,7 @@ def test_a_push_endpoint_without_kafka_takes_batches_into_the_cold_store_and_no_
         assert endpoint.end() == 0
     in_raw = scene.ids()
     in_cold = sent - in_raw.keys()
-    assert len(in_cold) >= 50 * 20
+    assert len(in_cold) >= 45 * 20
 
     def reingest() -> dict[str, Any]:
         deployment = tmp_path / "deployment.yaml"
