@@ -144,13 +144,15 @@ class PushSender:
         batch.expect(len(passed), self._over)
         traceparent = batch.context.get("traceparent")
         topic, received_ms, on_ack = self._deployment.topics.raw.name, batch.received_ms, batch.on_ack
-        diverts = self._diversion is not None and self._diversion.takes(topic, producer.in_flight)
+        diversion = self._diversion
+        misplaced = [self._guard is not None and self._guard.diverts(item) for item, _ in passed]
+        # A batch of which nothing would go to Kafka is no trial.
+        diverts = diversion is not None and not all(misplaced) and diversion.takes(topic, producer.in_flight)
         for number, (item, headers) in enumerate(passed):
             message = enveloper.message(item, received_ms, traceparent)
             message.headers.update(headers)
-            is_misplaced = self._guard is not None and self._guard.diverts(item)
-            if self._diversion is not None and (diverts or is_misplaced):
-                self._diversion.put(Parcel(topic, message, _NOBODY), Cause.CRS if is_misplaced else None)
+            if diversion is not None and (diverts or misplaced[number]):
+                diversion.put(Parcel(topic, message, _NOBODY), Cause.CRS if misplaced[number] else None)
                 batch.diverted += 1
                 continue
             producer.send(topic, message, on_ack)
