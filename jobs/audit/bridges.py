@@ -1,7 +1,7 @@
 """What became of every reading that a bridge with load shedding took: in the raw topic, in the cold store, or shed.
 
 Such a bridge numbers its readings: a number is in the header `bridge_sequence` of a raw record, or in the range of a
-report of class `shed`, which says how many of its range were let go, and how many a breaker has put into the cold
+report of class `shed`, which says how many of its range were let go, and which of them a breaker has put into the cold
 store. What has been sent again from there is in the raw topic too; `cold` is the rest. Repeats of either count once. A
 run that ended in an orderly way says so in its last report, and then nothing may be missing. Of a run that goes on, or
 was killed, what is missing is on its way, or was not acknowledged to its source and came again: it is `unconfirmed`.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -50,7 +50,7 @@ class Reported(NamedTuple):
     first: int
     end: int
     shed: list[ShedCount]
-    diverted: int = 0
+    diverted: Sequence[tuple[int, int]] = ()
 
     @property
     def shed_count(self) -> int:
@@ -106,11 +106,13 @@ def audit_bridges(intake: BridgeIntake, is_whole: bool, problems: Problems) -> l
             by_reason[bridge].update({f"{entry.stream}/{entry.reason}": entry.count for entry in reported.shed})
         shed = sum(reported.shed_count for reported in reports)
         end = max([reported.end for reported in reports] + [int(numbers[-1]) + 1 if len(numbers) else 1])
-        missing, cold, wrong = _compare(numbers, reports, end)
+        diverted = [np.arange(first, stop) for reported in reports for first, stop in reported.diverted]
+        in_either = np.union1d(numbers, np.concatenate([numbers[:0], *diverted]))
+        missing, wrong = _compare(in_either, reports, end)
         total.received += end - 1
         total.raw += len(numbers)
         total.shed += shed
-        total.cold += cold
+        total.cold += len(in_either) - len(numbers)
         total.wrong += wrong
         if has_ended and is_whole:
             total.lost += missing
@@ -125,25 +127,20 @@ def audit_bridges(intake: BridgeIntake, is_whole: bool, problems: Problems) -> l
     return list(found.values())
 
 
-def _compare(numbers: NDArray[Any], reports: list[Reported], end: int) -> tuple[int, int, int]:
-    """How many numbers below `end` are in no place, in the cold store, and in two; what no report covers included."""
-    missing = in_cold = wrong = 0
+def _compare(numbers: NDArray[Any], reports: list[Reported], end: int) -> tuple[int, int]:
+    """How many numbers below `end` are in no place, and how many are claimed by two; what no report covers included."""
+    missing = wrong = 0
     at = 1
     for reported in [*reports, Reported(end, end, [])]:
         wrong += max(0, at - reported.first)
-        for first, stop, shed, diverted in (
-            (at, reported.first, 0, 0),
-            (reported.first, reported.end, reported.shed_count, reported.diverted),
-        ):
+        for first, stop, shed in ((at, reported.first, 0), (reported.first, reported.end, reported.shed_count)):
             if first < stop:
                 begin, behind = np.searchsorted(numbers, (first, stop))
                 unexplained = stop - first - int(behind - begin) - shed
-                cold = min(max(0, unexplained), diverted)
-                in_cold += cold
-                missing += max(0, unexplained) - cold
+                missing += max(0, unexplained)
                 wrong += max(0, -unexplained)
         at = max(at, reported.end)
-    return missing, in_cold, wrong
+    return missing, wrong
 
 
 def _run_of(name: bytes) -> Run:

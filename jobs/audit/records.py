@@ -43,7 +43,7 @@ class Accounting(msgspec.Struct):
     first_number: int = 0
     end_number: int = 0
     shed: list[ShedCount] = []
-    cold: int = 0
+    cold: list[tuple[int, int]] = []
     is_last: bool = False
 
 

@@ -152,11 +152,6 @@ class Lanes:
         return OutboxCounters(*map(sum, zip(*(astuple(lane.outbox.counters) for lane in self._all), strict=True)))
 
     @property
-    def diverted(self) -> int:
-        """Records that the cold store has instead of Kafka."""
-        return 0 if self.routine.diversion is None else self.routine.diversion.diverted.total()
-
-    @property
     def breaker(self) -> Breaker | None:
         return None if self.routine.diversion is None else self.routine.diversion.breaker
 

@@ -56,6 +56,8 @@ class Diversion:
     ) -> None:
         self.diverted: Counter[Cause] = Counter()
         """Records that the cold store has, by cause."""
+        self.on_stored: Callable[[Message], None] = lambda message: None
+        """Called for each of them, such as by a bridge's account."""
         self.breaker = Breaker("kafka", rule.open_for / 1000, clock, self._changed)
         self._rule, self._store, self._topic, self._say, self._clock = rule, store, topic, say, clock
         self._signs = KafkaSigns(rule, clock())
@@ -110,7 +112,9 @@ class Diversion:
                 self._say("cold_store_full", why=str(full))
             self._full_until_s = self._clock() + _AGAIN_AFTER_S
             return [parcel for _, parcel in arrived]
-        self.diverted.update(cause for cause, _ in arrived)
+        for cause, parcel in arrived:
+            self.diverted[cause] += 1
+            self.on_stored(parcel.message)
         return []
 
     def turn(self, figures: Figures, answers: list[Answers], is_full: bool = False) -> None:

@@ -75,6 +75,8 @@ class Bridge:
         self._reporter: Reporter | None = None
         if config.shedding is not None:
             account = Account(config.name, time.time_ns() // 1_000_000)
+            if lanes.routine.diversion is not None:
+                lanes.routine.diversion.on_stored = account.diverted
             accounting = deployment.topics.accounting.name
             self._gate = Gate(account, config.shedding, deployment.stream_rules, lambda: lanes.backlog)
             self._reporter = Reporter(
@@ -84,7 +86,7 @@ class Bridge:
         self._intake = Intake(config, deployment.topics.raw.name, self._gate, self._guard)
         self._connection = Connection(config, folder, journal, self._received, self._lost)
         self._unacknowledged: deque[_Unacknowledged] = deque()  # in the order of arrival
-        self._messages = self._acknowledged = self._come_again = self._diverted = 0
+        self._messages = self._acknowledged = self._come_again = 0
         self._is_stopping = False
         self._was_spooling = False
         self._is_paused = False
@@ -156,7 +158,6 @@ class Bridge:
     def _settle(self) -> None:
         """Acknowledge what has become safe, in the order of arrival (MQTT 5.0, 4.6)."""
         self._lanes.turn()
-        self._count_diverted()
         if self._reporter is not None:
             self._reporter.turn()
         waiting = self._unacknowledged
@@ -165,13 +166,6 @@ class Bridge:
             self._connection.client.acknowledge(receipt.mid, receipt.qos)
             self._acknowledged += 1
         self._connection.flush()
-
-    def _count_diverted(self) -> None:
-        """Before the next report, which speaks for all numbers up to now."""
-        diverted = self._lanes.diverted
-        if self._gate is not None:
-            self._gate.account.diverted(diverted - self._diverted)
-        self._diverted = diverted
 
     def _lost(self) -> None:
         self._unacknowledged.clear()

@@ -1,6 +1,6 @@
 """The account that a bridge gives: every reading that it takes has a number, in the raw topic or in a report.
 
-A report says of a range of numbers how many of them were shed, and why, and how many a breaker has put into the cold
+A report says of a range of numbers how many of them were shed, and why, and which a breaker has put into the cold
 store; the others are in the raw topic with their number in the header `bridge_sequence`, and so are those of the cold
 store once they have been sent again. Both come at least once, and repeats are told by the number or the range. So
 `meridian audit` can say of every number what became of it, without trusting the bridge's arithmetic.
@@ -17,6 +17,7 @@ from jobs.bridge.envelope import Message
 from jobs.bridge.shedding.policy import Shed
 
 SEQUENCE_HEADER = "bridge_sequence"
+_MAX_RANGES = 10_000
 
 
 class Account:
@@ -38,7 +39,7 @@ class Account:
         self._prefix = f"{bridge}/{self.run}/".encode()
         self._next = self._first = 1
         self._shed: Counter[Shed] = Counter()
-        self._cold = 0
+        self._cold: list[list[int]] = []  # ranges of numbers, [first, end)
 
     @property
     def unreported(self) -> int:
@@ -57,9 +58,21 @@ class Account:
         self._shed[verdict] += 1
         self.total[verdict.reason.value] += 1
 
-    def diverted(self, count: int) -> None:
-        """Say that so many of the readings that went on since the last report are in the cold store."""
-        self._cold += count
+    @property
+    def is_long(self) -> bool:
+        """Whether the next report should not wait: readings that are diverted one by one make it grow."""
+        return len(self._cold) >= _MAX_RANGES
+
+    def diverted(self, message: Message) -> None:
+        """Say that a record is in the cold store; what has no number is none of this account."""
+        header = message.headers.get(SEQUENCE_HEADER)
+        if header is None:
+            return
+        number = int(header.rpartition(b"/")[2])
+        if self._cold and self._cold[-1][1] == number:
+            self._cold[-1][1] += 1
+        else:
+            self._cold.append([number, number + 1])
 
     def report(self, now_ms: int, is_last: bool = False) -> Message:
         """Close the range of numbers since the last report.
@@ -83,5 +96,5 @@ class Account:
         key = orjson.dumps([self._bridge, self.run, self._first])
         self._first = self._next
         self._shed.clear()
-        self._cold = 0
+        self._cold = []
         return Message(key, orjson.dumps(record), {"content-type": b"application/json"})

@@ -58,7 +58,7 @@ class Reporter:
                 receipt.unsafe -= 1
         now_s = self._clock()
         is_full = self._held and (len(self._held) >= _HELD or now_s - self._held_since_s >= _HELD_S)
-        if is_full or (self._account.unreported and now_s - self._reported_s >= _SILENT_S):
+        if is_full or self._account.is_long or (self._account.unreported and now_s - self._reported_s >= _SILENT_S):
             self.report()
 
     def flush(self) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jobs.audit.bridges import BridgeIntake, BridgeReport, audit_bridges
 from jobs.audit.problems import Problems
 from jobs.audit.records import decode_accounting
-from jobs.bridge.shedding.account import Account
+from jobs.bridge.envelope import Message
+from jobs.bridge.shedding.account import SEQUENCE_HEADER, Account
 from jobs.bridge.shedding.policy import Shed, ShedReason
 
 SHED = Shed("rivers", ShedReason.SAMPLED_OUT)
@@ -34,7 +35,7 @@ class Kept:
                 self.headers.append(account.admit()[1])
             elif step == "c":
                 self.cold.append(account.admit()[1])
-                account.diverted(1)
+                account.diverted(Message(b"", b"", {SEQUENCE_HEADER: self.cold[-1]}))
             elif step == "s":
                 account.shed(SHED)
             else:
@@ -95,9 +96,12 @@ def test_what_is_in_the_cold_store_is_counted_there_until_it_has_been_sent_again
 def test_a_reading_that_is_lost_beside_the_cold_store_is_told_from_those_in_it() -> None:
     kept = Kept()
     kept.run("rccr|rr|")
-    del kept.headers[-1]
+    del kept.headers[1]
     report, problems = kept.judge()
     assert (report.cold, report.lost, len(problems)) == (2, 1, 1)
+    kept.headers += kept.cold
+    report, problems = kept.judge()
+    assert (report.cold, report.lost, len(problems)) == (0, 1, 1), "sent again, it is no cover for what is lost"
 
 
 def test_a_reading_that_is_in_no_place_is_lost_once_the_run_has_ended() -> None:

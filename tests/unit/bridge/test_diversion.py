@@ -146,7 +146,7 @@ def test_while_kafka_is_gone_first_the_spool_and_then_the_cold_store_takes_what_
     spooled = len(bench.arrived)
     assert bench.arrived == list(range(spooled))
     assert 45 <= spooled <= 55, "about the five seconds of gone_after"
-    assert bench.lanes.diverted == 100 - spooled
+    assert bench.diversion.diverted.total() == 100 - spooled
     assert bench.cold() == list(range(spooled, 100))
 
 
@@ -237,9 +237,9 @@ def test_a_full_cold_store_leaves_records_to_the_spool(tmp_path: Path) -> None:
     bench.turn(3.0)
     assert bench.is_safe
     assert [event["event"] for event in bench.events].count("cold_store_full") == 1
-    assert 10 < bench.lanes.diverted < 20
-    assert bench.lanes.diverted + bench.lanes.waiting == 30
-    assert len(bench.cold()) == bench.lanes.diverted
+    assert 10 < bench.diversion.diverted.total() < 20
+    assert bench.diversion.diverted.total() + bench.lanes.waiting == 30
+    assert len(bench.cold()) == bench.diversion.diverted.total()
 
 
 def test_a_misplaced_reading_goes_to_the_cold_store_by_itself(bench: Bench) -> None:
@@ -270,7 +270,7 @@ def test_whatever_happens_what_was_put_is_in_kafka_or_in_the_cold_store(
         bench.turn()
     assert bench.is_safe
     cold = bench.cold()
-    assert len(cold) == bench.lanes.diverted
+    assert len(cold) == bench.diversion.diverted.total()
     assert set(bench.arrived) | set(cold) == set(range(count))
     assert not set(bench.arrived) & set(cold)
 

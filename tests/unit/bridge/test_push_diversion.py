@@ -70,5 +70,5 @@ def test_a_batch_is_over_once_the_cold_store_has_it_and_the_account_says_so(tmp_
     raw = [record for record in records if record.topic == DEPLOYMENT.topics.raw.name]
     assert [orjson.loads(record.message.value)["event_id"] for record in raw] == ["c", "d", "e"]
     [report] = [orjson.loads(r.message.value) for r in records if r.topic == DEPLOYMENT.topics.accounting.name]
-    assert (report["end_number"], report["cold"]) == (6, 3)
+    assert (report["end_number"], report["cold"]) == (6, [[3, 6]])
     assert orjson.loads(lines.getvalue().splitlines()[0])["cause"] in ("gone", "failing")

@@ -62,6 +62,8 @@ class PushSender:
         self._has_failed = False  # Kafka lacks something that was admitted; its sender knows
         if config.shedding is not None:
             account = Account(config.name, time.time_ns() // 1_000_000)
+            if diversion is not None:
+                diversion.on_stored = account.diverted
             self._gate = Gate(account, config.shedding, deployment.stream_rules, lambda: self._in_flight)
 
     def start(self) -> None:
@@ -176,8 +178,6 @@ class PushSender:
         batch.diverted -= len(returned)
         for parcel in returned:
             producer.send(parcel.topic, parcel.message, batch.on_ack)
-        if self._gate is not None:
-            self._gate.account.diverted(batch.diverted)
         for _ in range(batch.diverted):
             batch.on_ack(None, None)
 
