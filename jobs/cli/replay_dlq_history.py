@@ -45,6 +45,8 @@ def history(place: str, config_file: Path, as_json: bool) -> None:
         topic, partition, offset, _ = Places.parse(place)
     except ValueError as error:
         raise CliError(str(error), EXIT_USAGE) from None
+    if offset is None:
+        raise CliError(f"{place} names no offset", EXIT_USAGE)
     name = f"{topic or deployment.topics.raw.name}/{partition}/{offset}"
     with plain_errors():
         rows = _follow(deployment, name)

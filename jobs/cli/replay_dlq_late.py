@@ -64,7 +64,7 @@ def late(
     if plan.not_closed:
         warn(f"{plan.not_closed:,} windows are not closed yet; the job publishes them itself")
     verb = "would publish" if dry_run else "published"
-    what = f"{len(plan.records):,} windows with {plan.late_readings:,} late readings"
+    what = f"{len(plan.records):,} windows, with {plan.late_readings:,} late readings in them"
     success(f"{verb} {what}; {plan.up_to_date:,} hold theirs already")
     if plan.incomplete or plan.not_aligned:
         raise SystemExit(EXIT_FAILED)

@@ -196,7 +196,7 @@ def _show(tally: Tally, examples: list[dict[str, str]]) -> None:
     console.print(table)
     for example in examples:
         for name, text in example.items():
-            console.print(f"{name:>7}  {text}", markup=False, highlight=False)
+            console.print(f"{name:>7}  {text}", markup=False, highlight=False, soft_wrap=True)
         console.print()
 
 

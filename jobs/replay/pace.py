@@ -50,8 +50,9 @@ class Pace:
             self._yield_to_others()
             self._ask_at = self._clock() + _POLL_S
         if self._rate:
-            self._next = max(self._next, self._clock())
-            self._sleep(self._next - self._clock())
+            now = self._clock()
+            self._next = max(self._next, now)
+            self._sleep(self._next - now)
             self._next += records / self._rate
 
     def _yield_to_others(self) -> None:

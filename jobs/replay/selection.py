@@ -12,7 +12,7 @@ from jobs.replay.content import Content
 from jobs.replay.dead_letters import Letter
 from udfs.reasons import Reason
 
-_PLACE = re.compile(r"(?:(?P<topic>[\w.-]+)/)?(?P<partition>\d+)(?:/(?P<first>\d+)(?:-(?P<last>\d+))?)?")
+_PLACE = re.compile(r"(?:(?P<topic>[\w.-]+)/(?=\d+/))?(?P<partition>\d+)(?:/(?P<first>\d+)(?:-(?P<last>\d+))?)?")
 
 
 class Span(NamedTuple):
@@ -40,7 +40,7 @@ class Places(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Places:
-        """`[TOPIC/]PARTITION[/OFFSET[-LAST]]`, as letters and `meridian trace` name places.
+        """`PARTITION`, or `[TOPIC/]PARTITION/OFFSET[-LAST]`, as letters and `meridian trace` name places.
 
         Raises
         ------

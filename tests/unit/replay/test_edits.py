@@ -246,7 +246,21 @@ def test_what_cannot_be_decoded_is_chosen_by_its_headers() -> None:
     assert not Selection(event=Span(0, None)).takes(letter, Content(silent, DECODER))
 
 
-@pytest.mark.parametrize("text", ["", "x/y", "2/", "2/9-", "-1", "a/b/2/9"])
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("2", Places(None, 2)),
+        ("0/0", Places(None, 0, 0, 0)),
+        ("2/5-9", Places(None, 2, 5, 9)),
+        ("raw-1.x/2/9", Places("raw-1.x", 2, 9, 9)),
+        ("1/2/3-4", Places("1", 2, 3, 4)),
+    ],
+)
+def test_a_place_is_read_as_letters_name_it(text: str, places: Places) -> None:
+    assert Places.parse(text) == places
+
+
+@pytest.mark.parametrize("text", ["", "x/y", "2/", "2/9-", "-1", "a/2", "a/b/2/9"])
 def test_a_place_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no place"):
         Places.parse(text)
