@@ -10,6 +10,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from jobs.broker.clients import make_consumer
 from jobs.pipeline.config import Deployment
 
+CLOCKS_MS = 3_600_000
+"""How far the clocks of those who write topics are believed to be behind, where a topic is searched by record time."""
+
 _TIMEOUT_S = 10
 _BATCH = 10_000
 

@@ -9,11 +9,11 @@ from zoneinfo import available_timezones
 
 import click
 
-from jobs.broker.snapshot import UnreadableTopic, read_topic
+from jobs.broker.snapshot import CLOCKS_MS, UnreadableTopic, read_topic
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, print_json, success
 from jobs.cli.deployment import deployment_option
 from jobs.cli.outputs import read_current
-from jobs.cli.times import CLOCKS_MS, UtcTime
+from jobs.cli.times import UtcTime
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.deployment_file import InvalidDeployment
 

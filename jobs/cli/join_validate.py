@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from jobs.broker.clients import make_admin
+from jobs.broker.snapshot import CLOCKS_MS
 from jobs.broker.topic_records import topic_records
 from jobs.broker.topics import delete_named
 from jobs.cli.bench_support import figures_table
@@ -18,7 +19,7 @@ from jobs.cli.console import EXIT_FAILED, info, print_json
 from jobs.cli.join import grid_option, read_grid_file
 from jobs.cli.join_history import find_history, records_of, start_bounded
 from jobs.cli.reprocess import wait_or_cancel
-from jobs.cli.times import CLOCKS_MS, UtcDay
+from jobs.cli.times import UtcDay
 from jobs.cli.validate_day import plain_errors
 from jobs.export.select import Record, read_records
 from jobs.pipeline.grid_config import GridDeployment

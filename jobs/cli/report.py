@@ -12,7 +12,7 @@ import click
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_USAGE, CliError, info, success
 from jobs.cli.deployment import deployment_option
 from jobs.cli.outputs import read_current
-from jobs.cli.times import CLOCKS_MS, UtcTime
+from jobs.cli.times import UtcTime
 
 if TYPE_CHECKING:
     from jobs.audit.report import Report
@@ -41,7 +41,7 @@ Exit codes: 0 written (whether or not the accounts close: the page says so); 2 w
 )
 def report(config_file: Path, output: Path, from_ms: int | None, to_ms: int | None, with_audit: bool) -> None:
     """Write a page with accounts, map, series, watermark, lateness, refusals and revisions, committed records only."""
-    from jobs.broker.snapshot import UnreadableTopic
+    from jobs.broker.snapshot import CLOCKS_MS, UnreadableTopic
     from jobs.export.atomic_file import replacing
     from jobs.report.gather import Period
     from jobs.report.page import render

@@ -8,9 +8,6 @@ from typing import Any
 
 import click
 
-CLOCKS_MS = 3_600_000
-"""How far the clocks of those who write topics are believed to be behind, where a topic is searched by record time."""
-
 
 class UtcTime(click.ParamType):
     """ISO 8601, UTC where there is no offset: `2019-03-28`, `2019-03-28T12:00`, `2019-03-28T12:00+01:00`; epoch ms."""

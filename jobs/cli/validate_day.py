@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.broker.markers import UndeliveredRecords
-from jobs.broker.snapshot import UnreadableTopic, read_topic
+from jobs.broker.snapshot import CLOCKS_MS, UnreadableTopic, read_topic
 from jobs.broker.topics import TopicProblem
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json
 from jobs.cli.deployment import deployment_option, read_deployment
 from jobs.cli.outputs import delete_outputs
 from jobs.cli.reprocess import HINT, start_run, wait_or_cancel
-from jobs.cli.times import CLOCKS_MS, UtcDay
+from jobs.cli.times import UtcDay
 from jobs.export.select import Record, UnreadableRecord, read_records
 from jobs.pipeline.config import Deployment
 from jobs.reprocess.deployment import output_topics, rerun_document, with_topics

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from jobs.broker.snapshot import read_topic
+from jobs.broker.snapshot import CLOCKS_MS, read_topic
 from jobs.broker.transactions import Outgoing, TransactionalWriter, wait_until_decided
 from jobs.export.select import Record, read_records
 from jobs.pipeline.config import Deployment
@@ -19,7 +19,6 @@ from udfs.rules import Rules
 
 WRITER = "recompute-late"  # of the transactional id
 
-_CLOCKS_MS = 3_600_000  # how far the clocks of those who write topics may be behind
 _BATCH = 1_000  # rows in a transaction
 _END_MS = 2**62
 
@@ -52,7 +51,7 @@ def recompute_late(deployment: Deployment, rules: Rules, choice: Choice, wait_s:
     # A letter can be visible before the aligned reading that it is about, and before the job's last word on a window.
     wait_until_decided(deployment, (topics.aligned.name, topics.windows.name), wait_s)
     # A record is written after its event time, but for what clocks may be ahead and behind.
-    since_ms = max(0, missed.earliest_ms - deployment.time.max_future - _CLOCKS_MS)
+    since_ms = max(0, missed.earliest_ms - deployment.time.max_future - CLOCKS_MS)
     wanted = missed.by_key(_decoded(deployment, topics.aligned.name, decode_aligned, since_ms), rules)
     published = final_rows(_rows(deployment, since_ms, set(wanted)), WINDOW_ROWS, -_END_MS, _END_MS)
     aligned = _decoded(deployment, topics.aligned.name, decode_aligned, since_ms)

@@ -91,16 +91,14 @@ def plan_rows(
 def recompute(readings: Iterable[AlignedReading], keys: Collection[Key], rules: Rules) -> dict[Key, Aggregate]:
     """Fold readings into windows by the job's code, and give those of some keys."""
     frame = _as_frame(readings)
-    found: dict[Key, Aggregate] = {}
-    for kind in _KEYS if len(frame) else ():
-        store = _Memory()
-        windows = Windows(rules.streams, (kind,), store)
-        windows.add(store, frame, range(len(frame)), NO_WATERMARK)
-        for firing in windows.advance(store, _END_MS).firings:
-            key = (*firing.window, firing.aggregate.key, firing.aggregate.metric)
-            if key in keys and _kind_of(key, rules) == kind:
-                found[key] = firing.aggregate
-    return found
+    if not len(frame):
+        return {}
+    store = _Memory()
+    windows = Windows(rules.streams, _KEYS, store)
+    windows.add(store, frame, range(len(frame)), NO_WATERMARK)
+    firings = windows.advance(store, _END_MS).firings
+    found: dict[Key, Aggregate] = {(*f.window, f.aggregate.key, f.aggregate.metric): f.aggregate for f in firings}
+    return {key: aggregate for key, aggregate in found.items() if key in keys}
 
 
 def _publish(plan: Plan, firings: Mapping[Key, Firing], published: Mapping[Key, Row], rules: Rules, topic: str) -> None:
@@ -108,8 +106,8 @@ def _publish(plan: Plan, firings: Mapping[Key, Firing], published: Mapping[Key, 
     outputs.windowed(Windowed(list(firings.values()), [], [], []))
     made = [(key, value) for _, key, values in outputs.take() for value in values]
     rows = final_rows((msgspec.json.decode(value) for _, value in made), WINDOW_ROWS, -_END_MS, _END_MS)
-    unlike = {p.key for p in compare({k: published[k] for k in rows if k in published}, rows, WINDOW_ROWS)
-              if p.live is None or p.differs}  # fmt: skip
+    pairs = compare({key: row for key, row in published.items() if key in rows}, rows, WINDOW_ROWS)
+    unlike = {pair.key for pair in pairs if pair.live is None or pair.differs}
     for key, record in zip(rows, made, strict=True):
         if key in unlike:
             plan.records.append(record)
@@ -156,10 +154,6 @@ def _in_time(before: Row | None) -> int:
     if before is None or before.is_provisional:
         return 0
     return int(before.values[WINDOW_ROWS.values.index("count")]) - before.late_readings
-
-
-def _kind_of(key: Key, rules: Rules) -> WindowKey:
-    return next(w.key for s in rules.streams for w in s.windows if (s.name, w.name) == key[:2])
 
 
 class _Site(NamedTuple):
