@@ -17,9 +17,12 @@ from jobs.replay.late import AlignedReading, Choice, Missed, decode_aligned, dec
 from jobs.replay.recompute import Plan, plan_rows, recompute
 from jobs.validation.compare import compare
 from jobs.validation.explain import Evidence, Reading, Reason, explain
-from jobs.validation.rows import WINDOW_ROWS, Key, final_rows
+from jobs.validation.rows import WINDOW_ROWS, Key, Row, final_rows
 from tests.support.audited import Records, audit
 from tests.support.generated import KNOBS, RULES, TOPIC, GeneratedRun, generate, process
+from udfs.outputs import Outputs
+from udfs.pane import Window
+from udfs.window import Firing, Windowed
 
 ALL = Choice()
 FOREVER = (-(2**62), 2**62)
@@ -55,7 +58,7 @@ def values(records: Records, sink: str) -> list[bytes]:
     return [value for _, value in records.get(sink, ())]
 
 
-def rows(records: Records) -> dict[Key, Any]:
+def rows(records: Records) -> dict[Key, Row]:
     return final_rows(map(orjson.loads, values(records, "windows")), WINDOW_ROWS, *FOREVER)
 
 
@@ -230,6 +233,37 @@ def test_the_order_of_readings_does_not_change_a_bit_of_a_row(
         assert aggregate.count == len(held)
         assert (aggregate.min, aggregate.max) == (min(r.value for r in held), max(r.value for r in held))
         assert aggregate.mean == pytest.approx(sum(r.value for r in held) / len(held), rel=1e-12, abs=1e-9)
+
+
+def rows_of(readings: list[AlignedReading]) -> dict[Key, Row]:
+    """What the job publishes of readings that are all in time."""
+    keys = {key for reading in readings for key in reading.keys(RULES)}
+    outputs = Outputs(RULES, TOPIC)
+    firings = [Firing(Window(*key[:4]), made, "on_time", 1) for key, made in recompute(readings, keys, RULES).items()]
+    outputs.windowed(Windowed(firings, [], [], []))
+    return final_rows((orjson.loads(v) for _, _, values in outputs.take() for v in values), WINDOW_ROWS, *FOREVER)
+
+
+@settings(deadline=None, max_examples=60)
+@given(readings_of_a_day, st.data())
+def test_whatever_was_late_in_whatever_order_the_rows_become_those_of_a_batch_run(
+    parts: list[tuple[int, str, float, float]], data: st.DataObject
+) -> None:
+    readings = made_of(parts)
+    late = data.draw(st.lists(st.sampled_from(readings), unique_by=lambda r: r.place, max_size=len(readings)))
+    published = rows_of([r for r in readings if r not in late])
+    for part in (late[: len(late) // 2], late):  # in two steps: the second finds rows that hold the first
+        wanted: dict[Key, set[tuple[int, int]]] = {}
+        for reading in part:
+            for key in reading.keys(RULES):
+                wanted.setdefault(key, set()).add(reading.place)
+        aligned = [r for r in readings if r not in late or r in part]
+        made = plan_rows(wanted, data.draw(st.permutations(aligned)), published, RULES, TOPIC, 2**62)
+        assert made.incomplete == made.not_closed == 0
+        published |= final_rows((orjson.loads(v) for _, v in made.records), WINDOW_ROWS, *FOREVER)
+    batch = rows_of(readings)
+    assert published.keys() == batch.keys()
+    assert not [pair for pair in compare(published, batch, WINDOW_ROWS) if pair.differs]
 
 
 def test_a_day_says_which_rows_were_recomputed_and_which_late_readings_came_after_it() -> None:
