@@ -17,6 +17,7 @@ from jobs.bridge.breakers.diversion import Say, event_of
 from jobs.bridge.breakers.signs import Burst
 from jobs.bridge.feed import Item, Unreadable
 from udfs.crs import Locator
+from udfs.probe import Probe
 from udfs.reasons import Rejected
 from udfs.rules import PositionRule
 
@@ -51,7 +52,7 @@ class PositionGuard:
 
     def diverts(self, item: Item) -> bool:
         """Judge one item; what has no position, or is no reading, is for the job to refuse."""
-        if isinstance(item, Unreadable):
+        if isinstance(item, Unreadable | Probe):
             return False
         crs, x, y, region = item.get("crs"), item.get("x"), item.get("y"), item.get("region")
         if not (type(crs) is str and isinstance(x, int | float) and isinstance(y, int | float)):

@@ -38,7 +38,7 @@ SAID_ELSEWHERE = {
 DIFFERS = {
     "execution.checkpointing.dir": "storage of all pods",
     "execution.checkpointing.savepoint-dir": "storage of all pods",
-    "web.cancel.enable": "the operator would start it again",
+    "web.access-control-allow-origin": "the service's name",
 }
 ONLY_HERE = ("high-availability.", "kubernetes.", "job.autoscaler.")
 
