@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, Final
@@ -152,14 +152,16 @@ class PushSender:
         traceparent = batch.context.get("traceparent")
         topic, received_ms, on_ack = self._deployment.topics.raw.name, batch.received_ms, batch.on_ack
         diversion = self._diversion
-        misplaced = [self._guard is not None and self._guard.diverts(item) for item, _ in passed]
+        misplaced = self._misplaced(passed)
         # A batch of which nothing would go to Kafka is no trial.
-        diverts = diversion is not None and not all(misplaced) and diversion.takes(topic, producer.in_flight)
+        diverts = diversion is not None and len(misplaced) < len(passed) and diversion.takes(topic, producer.in_flight)
         for number, (item, headers) in enumerate(passed):
             message = enveloper.message(item, received_ms, traceparent)
-            message.headers.update(headers)
-            if diversion is not None and (diverts or misplaced[number]):
-                diversion.put(Parcel(topic, message, _NOBODY), Cause.CRS if misplaced[number] else None)
+            if headers:
+                message.headers.update(headers)
+            if diverts or number in misplaced:
+                assert diversion is not None
+                diversion.put(Parcel(topic, message, _NOBODY), Cause.CRS if number in misplaced else None)
                 batch.diverted += 1
                 continue
             producer.send(topic, message, on_ack)
@@ -170,6 +172,13 @@ class PushSender:
         if batch.shed and self._gate is not None:
             self._report(producer, self._gate.account, on_ack)
         batch.sent_all()
+
+    def _misplaced(self, passed: list[tuple[Item, list[tuple[str, bytes]]]]) -> Set[int]:
+        """The places of items that the breaker of positions diverts."""
+        guard = self._guard
+        if guard is None:
+            return frozenset()
+        return {number for number, (item, _) in enumerate(passed) if guard.diverts(item)}
 
     def _commit(self, producer: BridgeProducer, batch: Batch) -> None:
         """Make safe what is diverted of a batch; without room it goes to Kafka all the same."""
