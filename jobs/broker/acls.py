@@ -1,7 +1,7 @@
 """The least that each role must be allowed, for one deployment; one principal a role.
 
-    producer  writes readings: `generate`, `replay`, `dead-letters send`, the bridges
-    job       the align job
+    producer  writes readings: `generate`, `replay`, `replay-dlq send`, the bridges
+    job       the align job; `replay-dlq late`, which publishes rows as the job does
     reader    looks and judges: `submit`, `audit`, `watch`, `doctor`, `export`, `trace`, `report`; writes nothing
     admin     makes, mends and deletes the topics, and sets these rights
 
@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from jobs.broker.topics import problem_of
+from jobs.broker.transactions import RESEND
 from jobs.pipeline.config import Deployment, Topics
 
 _TIMEOUT_S: Final = 30.0
@@ -67,6 +68,7 @@ def wanted_rights(deployment: Deployment) -> list[Right]:
     published = [getattr(topics, role).name for role in _PUBLISHED]
     return [
         Right(Role.PRODUCER, "topic", raw, False, ("describe", "write"), "readings and end markers"),
+        Right(Role.PRODUCER, "transactional_id", f"{job}-{RESEND}", False, ("describe", "write"), "`replay-dlq send`"),
         Right(Role.JOB, "topic", raw, False, ("describe", "read"), "source"),
         Right(Role.JOB, "group", job, False, ("read",), "offsets that the source commits, for those who look"),
         *(Right(Role.JOB, "topic", name, False, ("describe", "write"), "sink") for name in published),
@@ -78,6 +80,7 @@ def wanted_rights(deployment: Deployment) -> list[Right]:
         Right(
             Role.READER, "group", f"meridian-tools-{deployment.name}", False, ("describe",), "librdkafka asks for it"
         ),
+        Right(Role.READER, "group", job, False, ("describe",), "how far the job is behind, for `replay-dlq send`"),
         Right(Role.READER, "broker", _CLUSTER, False, ("describe_configs",), "`doctor`: the longest transaction"),
         *(
             Right(Role.ADMIN, "topic", name, False, _MAKES_TOPICS, "`topics create`, `mend` and `delete`")

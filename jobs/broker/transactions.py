@@ -14,6 +14,10 @@ from jobs.broker.snapshot import UnreadableTopic
 from jobs.observe.topics import read_ends
 from jobs.pipeline.config import Deployment
 
+RESEND = "replay-dlq"
+RECOMPUTE = "recompute-late"
+"""Names of writers; the rights in `acls` go by them."""
+
 _CALL_S = 10
 # A transaction holds up the readers of its topic until it is decided; one of a killed process, for so long.
 _TIMEOUT_MS = 10_000

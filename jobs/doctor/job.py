@@ -105,7 +105,7 @@ def refused_readings(facts: Snapshot) -> Iterator[Finding]:
         Rank.REFUSED,
         "refused_readings",
         f"{share:.0%} of what has come since the job began is refused, most of it as {reason} ({count:,})",
-        f"mend what `meridian dead-letters list` shows, upgrade, then `meridian dead-letters send --reason {reason}`",
+        f"mend what `meridian replay-dlq list` shows, upgrade, then `meridian replay-dlq send --reason {reason}`",
     )
 
 

@@ -9,15 +9,13 @@ from typing import TypeVar
 import msgspec
 
 from jobs.broker.snapshot import CLOCKS_MS, read_topic
-from jobs.broker.transactions import Outgoing, TransactionalWriter, wait_until_decided
+from jobs.broker.transactions import RECOMPUTE, Outgoing, TransactionalWriter, wait_until_decided
 from jobs.export.select import Record, read_records
 from jobs.pipeline.config import Deployment
 from jobs.replay.late import Choice, Missed, decode_aligned, decode_miss
 from jobs.replay.recompute import Plan, plan_rows
 from jobs.validation.rows import WINDOW_ROWS, final_rows
 from udfs.rules import Rules
-
-WRITER = "recompute-late"  # of the transactional id
 
 _BATCH = 1_000  # rows in a transaction
 _END_MS = 2**62
@@ -42,7 +40,7 @@ def recompute_late(deployment: Deployment, rules: Rules, choice: Choice, wait_s:
     UnreadableRecord : a row is no JSON object.
     """
     topics = deployment.topics
-    writer = None if dry_run else TransactionalWriter(deployment, WRITER)
+    writer = None if dry_run else TransactionalWriter(deployment, RECOMPUTE)
     missed = Missed(choice)
     for topic in (topics.late_events.name, topics.accounting.name):
         missed.add(_decoded(deployment, topic, decode_miss))

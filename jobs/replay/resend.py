@@ -10,13 +10,11 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Top
 
 from jobs.broker.clients import make_admin, make_consumer
 from jobs.broker.snapshot import read_topic, spans_now
-from jobs.broker.transactions import Outgoing, TransactionalWriter, wait_until_decided
+from jobs.broker.transactions import RESEND, Outgoing, TransactionalWriter, wait_until_decided
 from jobs.pipeline.config import Deployment
 from jobs.pipeline.kafka_options import source_group
 from jobs.replay.dead_letters import Letter, RawRecord, decode_letter
 from udfs.dead_letter import REPLAY_OF
-
-WRITER = "replay-dlq"  # of the transactional id
 
 _TIMEOUT_S = 10
 _DECIDED_S = 60  # as long as a producer's transaction may stay open by default
@@ -100,7 +98,7 @@ class Resender:
 
     def __init__(self, deployment: Deployment) -> None:
         self._topic = deployment.topics.raw.name
-        self._writer = TransactionalWriter(deployment, WRITER)
+        self._writer = TransactionalWriter(deployment, RESEND)
         wait_until_decided(deployment, (self._topic,), _DECIDED_S)
 
     def send(self, records: Iterable[tuple[Letter, RawRecord]]) -> None:

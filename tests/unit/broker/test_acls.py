@@ -22,7 +22,9 @@ def operations(role: Role, name: str) -> set[str]:
 
 
 def test_only_the_job_writes_what_it_publishes_and_only_producers_write_readings() -> None:
-    writers = {(right.name, right.role) for right in RIGHTS if "write" in right.operations}
+    writers = {
+        (right.name, right.role) for right in RIGHTS if "write" in right.operations and right.resource == "topic"
+    }
     assert {role for name, role in writers if name == "secure.raw"} == {Role.PRODUCER}
     assert {role for name, role in writers if name != "secure.raw"} == {Role.JOB}
 
@@ -33,7 +35,8 @@ def test_a_reader_changes_nothing_and_an_admin_reads_nothing() -> None:
 
 
 def test_a_producer_sees_only_the_raw_topic() -> None:
-    assert {right.name for right in RIGHTS if right.role is Role.PRODUCER} == {"secure.raw"}
+    rights = {(right.resource, right.name) for right in RIGHTS if right.role is Role.PRODUCER}
+    assert rights == {("topic", "secure.raw"), ("transactional_id", "meridian-secure-replay-dlq")}
 
 
 def test_no_right_is_for_all_of_anything() -> None:
