@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from jobs.bridge.feed import Adapter, Item, Options, PassedOver, Payload, Readin
 from jobs.bridge.fields import as_decimal, as_event_time, shifted
 from jobs.bridge.stations import StationOptions, unknown_station
 from jobs.pipeline.durations import DurationMs
+from jobs.pipeline.zone import ZoneName
 from udfs.units import is_unit
 
 
@@ -43,7 +44,7 @@ Measures = Mapping[str, Measure | None]
 class StationFeedOptions(StationOptions):
     """Options that every feed of stations takes."""
 
-    zone: str | None = Field(
+    zone: ZoneName | None = Field(
         default=None, description="tz database name, for times without an offset; none: the feed's own"
     )
     interval_label: Literal["starting", "ending"] = Field(
@@ -56,13 +57,6 @@ class StationFeedOptions(StationOptions):
     missing: list[float] | None = Field(
         default=None, description="numbers that stand for no value; none: the feed's own"
     )
-
-    @field_validator("zone")
-    @classmethod
-    def _zone_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            raise ValueError("a name of the tz database, such as UTC or Europe/London")
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> StationFeedOptions:

@@ -11,7 +11,6 @@ import datetime as dt
 import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -20,6 +19,7 @@ from jobs.pipeline.durations import DurationMs, format_duration
 from jobs.pipeline.kafka_security import KafkaSecurity, secret_properties
 from jobs.pipeline.schema_config import Schemas
 from jobs.pipeline.section import Section
+from jobs.pipeline.zone import ZoneName
 from udfs import crs_text, rules, units
 from udfs.dead_letter import REPLAY_OF
 from udfs.reasons import Rejected
@@ -178,7 +178,7 @@ class Stream(Section):
     unit: str
     valid: tuple[float, float] = (float("-inf"), float("inf"))
     period: Annotated[DurationMs, Field(gt=0)] | None = None
-    time_zone: str | None = None
+    time_zone: ZoneName | None = None
     max_age: DurationMs = 30 * rules.DAY_MS
     allowed_lateness: DurationMs = 0
     early_every: Annotated[DurationMs, Field(gt=0)] | None = None
@@ -196,13 +196,6 @@ class Stream(Section):
         if not units.is_unit(value):
             raise ValueError("a unit such as degC, ug/m3, m, m3/s, hPa, percent or 1")
         return value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _zone_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            raise ValueError("a name of the tz database, such as Europe/London")
-        return None if value is None else str(ZoneInfo(value))
 
     @model_validator(mode="after")
     def _consistent(self) -> Stream:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from jobs.pipeline.durations import DurationMs
 from jobs.pipeline.section import Section
+from jobs.pipeline.zone import ZoneName
 
 
 class InvalidMapping(ValueError):  # noqa: N818
@@ -54,16 +54,9 @@ class Time(Section):
 
     columns: Annotated[list[str], Field(min_length=1)]
     format: str = "iso"
-    zone: str | None = Field(None, description="of times without an offset, such as Europe/London; none: refused")
+    zone: ZoneName | None = Field(None, description="of times without an offset, such as Europe/London; none: refused")
     interval_label: Literal["starting", "ending"] = "starting"
     period: DurationMs | None = Field(None, description="length of the interval that an ending stamp closes")
-
-    @field_validator("zone")
-    @classmethod
-    def _zone_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            raise ValueError("a name of the tz database, such as UTC or Europe/London")
-        return value
 
     @model_validator(mode="after")
     def _period_known(self) -> Time:
