@@ -132,13 +132,15 @@ unpack_debian() {
 # Mosquitto for `meridian up --mqtt`.
 bootstrap_mosquitto() {
     local target="$ROOT/.meridian/mosquitto"
-    [[ -x "$target/mosquitto" ]] && return
+    [[ -x "$target/mosquitto" && -x "$target/mosquitto_passwd" ]] && return
     PATH="$PATH:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin" command -v "${MERIDIAN_MOSQUITTO:-mosquitto}" >/dev/null && return
     unpack_debian mosquitto "$target" deps
-    local libraries=("$target"/usr/lib/*-linux-*/)
-    printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
-        "${libraries[0]}" "$target/usr/sbin/mosquitto" >"$target/mosquitto"
-    chmod +x "$target/mosquitto"
+    local libraries=("$target"/usr/lib/*-linux-*/) program
+    for program in sbin/mosquitto bin/mosquitto_passwd; do
+        printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
+            "${libraries[0]}" "$target/usr/$program" >"$target/${program#*/}"
+        chmod +x "$target/${program#*/}"
+    done
     "$target/mosquitto" -h >/dev/null 2>&1 || [[ $? -eq 3 || $? -eq 1 ]] || die "the unpacked Mosquitto does not run"
 }
 

@@ -15,7 +15,7 @@ import yaml
 
 from tests.integration.support import Stack, create_topic, wait_for, write_deployment
 from tests.support.certificates import make_certificates
-from tests.support.mosquitto import Mosquitto, needs_mosquitto
+from tests.support.mosquitto import Mosquitto, find_passwd, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, consume, numbers_in, reading, write_bridge
 
 pytestmark = needs_mosquitto
@@ -194,7 +194,7 @@ def test_tls_with_passwords_and_an_acl(target: Target, tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o600)
     for user in ("bridge", "station"):
-        subprocess.run(["mosquitto_passwd", "-b", str(passwords), user, f"secret-of-{user}"], check=True)
+        subprocess.run([find_passwd(), "-b", str(passwords), user, f"secret-of-{user}"], check=True)
     acl = tmp_path / "acl"
     acl.write_text("user bridge\ntopic read site/#\nuser station\ntopic write site/#\n")
     acl.chmod(0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,11 @@ def _is_missing() -> bool:
 
 
 needs_mosquitto = pytest.mark.skipif(_is_missing(), reason="no Mosquitto; `scripts/bootstrap --mqtt` brings it")
+
+
+def find_passwd() -> str:
+    """The program that writes password files: the system's, or the one that was unpacked beside the broker."""
+    return shutil.which("mosquitto_passwd") or str(find_mosquitto().with_name("mosquitto_passwd"))
 
 
 class Mosquitto:
