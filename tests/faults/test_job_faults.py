@@ -39,11 +39,13 @@ def test_killed_between_checkpoint_and_commit(faults: StartRun) -> None:
             assert run.restored_from() >= checkpoint, "the checkpoint was not complete"
 
 
-def test_cancelled_without_a_savepoint_and_the_runbook_followed(faults: StartRun) -> None:
-    with faults("cancelled without savepoint") as run:
+def test_killed_and_given_up_and_the_runbook_followed(faults: StartRun) -> None:
+    """A job that is cancelled while it runs aborts its transactions itself."""
+    with faults("killed and given up") as run:
         run.await_checkpoint()
         wait_for(run.open_transactions, 60, "an open transaction")
         with run.fault():
+            run.kill(TASKMANAGER, all_of_them=True)
             run.end()
             assert run.open_transactions(), "readers do not stall"
             assert "holds results of an earlier job" in run.refused()
