@@ -49,7 +49,7 @@ def savepoint(config_file: Path, as_json: bool) -> None:
 @deployment_option
 @click.option("--savepoint", "with_savepoint", is_flag=True, help="Stop with a savepoint, to be started again from it.")
 def cancel(config_file: Path, with_savepoint: bool) -> None:
-    """End a running job; without --savepoint its open transactions are left to the next job of that name."""
+    """End a running job; without --savepoint what it has read since its last checkpoint is not published."""
     _cancel(*running_job(read_deployment(config_file)), with_savepoint)
 
 
