@@ -33,7 +33,9 @@ from tests.support.rest_place import TOKEN, Place, minutes_ago
 from tests.support.rest_source import reading, rest_source
 
 LISTED = set(re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
-NAMES = {name for cell in LISTED for name in re.findall(r"`([a-zA-Z_:]+)`", cell) if "_bridge_" not in name}
+NAMES = {
+    name for cell in LISTED for name in re.findall(r"`((?:flink|meridian)_[a-zA-Z_]+)`", cell) if "_bridge_" not in name
+}
 DASHBOARD = yaml.safe_load((OBSERVE / "dashboards" / "meridian.yaml").read_text())
 
 
