@@ -170,7 +170,7 @@ def test_a_validation_that_takes_too_long_leaves_no_job_behind(stack: Stack, day
     given_up = meridian("validate-day", DATE, "--config", day.deployment, "--timeout", "1", check=False)
     assert given_up.returncode != 0 and "was cancelled" in given_up.stderr
     name = f"meridian-{load_deployment(day.deployment).name}-validate-{DATE}"
-    wait_for(lambda: stack.rest.running(name) is None, 30, f"no {name}")
+    wait_for(lambda: stack.rest.running(name) is None, 120, f"no {name}")
 
 
 def test_batch_is_live_plus_what_live_called_late_row_by_row(stack: Stack, day: Day, version_2: dict[str, Any]) -> None:
