@@ -17,7 +17,7 @@ from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import flink_client, remember, run
 from jobs.cli.times import UtcTime
 from jobs.cluster.package import build_package
-from jobs.cluster.rest import TERMINAL_STATES, FlinkRest
+from jobs.cluster.rest import TERMINAL_STATES, ClusterError, FlinkRest
 from jobs.reprocess.deployment import Span, rerun_document
 from jobs.reprocess.outputs import Version, new_version, read_outputs, register
 from jobs.reprocess.run import EmptySpan, find_span, read_document, write_document
@@ -121,8 +121,12 @@ def wait_or_cancel(job_id: str, timeout_s: float) -> None:
     except BaseException:
         rest = FlinkRest(load_endpoints().rest_url)
         if rest.state(job_id) not in TERMINAL_STATES:
-            rest.cancel(job_id)
-            warn(f"job {job_id} was cancelled")
+            try:
+                rest.cancel(job_id)
+                warn(f"job {job_id} was cancelled")
+            except ClusterError as refused:
+                if rest.state(job_id) not in TERMINAL_STATES:
+                    warn(f"job {job_id} could not be cancelled: {refused}")
         raise
 
 
