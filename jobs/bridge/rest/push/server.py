@@ -50,6 +50,8 @@ def serve(config: PushBridge, folder: Path, deployment: Deployment, journal: Jou
     _bind(wanted, shared=False).close()  # or another endpoint that shares its port would share it with this one
     with _bind(wanted, shared=config.processes > 1) as listener:
         address: Address = listener.getsockname()[:2]
+        if config.processes == 1:
+            listener.listen()  # who connects from now on waits and is not refused
         facts = {"host": address[0], "port": address[1], "feeds": [feed.name for feed in config.feeds]}
         journal.event("listening", **facts)
         if config.processes > 1:  # the socket only keeps the port: without `listen` it gets no connections
