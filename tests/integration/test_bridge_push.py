@@ -152,6 +152,7 @@ def test_processes_share_the_port_and_one_that_is_killed_comes_back(place: Place
             wait_for(lambda sent=sent: client.delivers(sent), 60, "the other process answers, or the new one")
             acknowledged.update(r["event_id"] for r in sent)
         wait_for(lambda: len(workers_of(endpoint)) == 2, 60, "two again")
+        assert len(acknowledged) == 1_000
         assert place.ids() >= acknowledged
         assert endpoint.end() == 0
     assert not any(worker.is_running() for worker in workers)

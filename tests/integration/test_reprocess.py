@@ -168,9 +168,12 @@ def test_validation_explains_every_difference_and_finds_no_defect(day: Day) -> N
 
 def test_a_validation_that_takes_too_long_leaves_no_job_behind(stack: Stack, day: Day) -> None:
     given_up = meridian("validate-day", DATE, "--config", day.deployment, "--timeout", "1", check=False)
-    assert given_up.returncode != 0 and "unexpected" not in given_up.stderr  # it may end just before it is cancelled
+    assert given_up.returncode != 0 and "unexpected" not in given_up.stderr
     name = f"meridian-{load_deployment(day.deployment).name}-validate-{DATE}"
     wait_for(lambda: stack.rest.running(name) is None, 120, f"no {name}")
+    [job] = [job for job in stack.rest.jobs() if job.id in given_up.stderr.partition("runs as job ")[2][:32]]
+    # It may end by itself just before it is cancelled.
+    assert ("was cancelled" in given_up.stderr) == (job.state == "CANCELED"), job
 
 
 def test_batch_is_live_plus_what_live_called_late_row_by_row(stack: Stack, day: Day, version_2: dict[str, Any]) -> None:
