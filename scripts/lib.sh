@@ -83,7 +83,19 @@ bootstrap_venv() {
     "${pip[@]}" --require-hashes -r "$ROOT/requirements.lock" \
         || die "pip could not install requirements.lock" "see pip's message above; run the script again to go on"
     "${pip[@]}" --no-deps --no-build-isolation -e "$ROOT" || die "pip could not install the project itself"
+    (bootstrap_libpython) || say "execution_mode: thread is not available here: see the lines above"
     printf '%s\n' "$wanted" >"$stamp"
+}
+
+# Python as a shared library, for operators within a TaskManager's process (docs/execution-mode.md). Debian's python3.11 has
+# it in a package of its own.
+bootstrap_libpython() {
+    [[ -z "$("$VENV/bin/find_libpython")" ]] || return 0
+    local target="$ROOT/.meridian/libpython" library
+    unpack_debian libpython3.11 "$target" alone
+    library=("$target"/usr/lib/*-linux-*/libpython3.11.so.1.0)
+    ln -sf "${library[0]}" "$VENV/lib/libpython3.11.so"
+    [[ -n "$("$VENV/bin/find_libpython")" ]] || die "the unpacked libpython3.11 is not found"
 }
 
 bootstrap_jars() {

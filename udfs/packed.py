@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import lz4.block
 import msgspec
-import pyarrow as pa
 
 _encode = msgspec.msgpack.Encoder().encode
-_lz4: Final = pa.Codec("lz4_raw")
 _SIZE_BYTES: Final = 4
 
 
@@ -19,11 +18,11 @@ def pack(frame: msgspec.Struct) -> bytes:
     alike that a sixth of the bytes remains, for a few tenths of a microsecond a reading.
     """
     data = _encode(frame)
-    compressed: bytes = _lz4.compress(data, asbytes=True)
+    compressed: bytes = lz4.block.compress(data, store_size=False)
     return len(data).to_bytes(_SIZE_BYTES, "little") + compressed
 
 
 def unpack(data: bytes) -> Any:
     """The MessagePack of a packed frame, as a buffer."""
     size = int.from_bytes(data[:_SIZE_BYTES], "little")
-    return _lz4.decompress(data[_SIZE_BYTES:], size)
+    return lz4.block.decompress(data[_SIZE_BYTES:], uncompressed_size=size)

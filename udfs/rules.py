@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from udfs.writer_schema import WriterSchema
 
 WindowKey = Literal["sensor", "cell", "region"]
@@ -132,3 +134,12 @@ class Rules:
     attribute_headers: tuple[str, ...] = ()  # Kafka headers carried into an aligned reading's attributes
     shards: int = 32  # keyed-state shards of sensors; STATE-BREAKING to change
     job_version: str = "0.1.0"
+
+
+def pack_rules(rules: Rules) -> bytes:
+    """Write rules as MessagePack, for where they cannot travel as Python objects (`udfs.flink.embedded`)."""
+    return msgspec.msgpack.encode(rules)
+
+
+def unpack_rules(data: bytes) -> Rules:
+    return msgspec.msgpack.decode(data, type=Rules)

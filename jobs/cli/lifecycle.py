@@ -9,7 +9,7 @@ import click
 
 from jobs.cli.console import EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.deployment import deployment_option, job_name, read_deployment
-from jobs.cli.preconditions import HISTORY, PACKAGES, ask, known_points, refuse_incompatible, refuse_unfit_topics
+from jobs.cli.preconditions import HISTORY, PACKAGES, ask, known_points, refuse_incompatible, refuse_unfit_surroundings
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import Endpoints, load_endpoints
 from jobs.cli.submit import drained_option, flink_client, plan, remember
@@ -97,7 +97,7 @@ def upgrade(config_file: Path, check: bool, drained: bool, timeout_s: int, as_js
     deployment = read_deployment(config_file)
     endpoints, rest, job = running_job(deployment)
     package = build_package(PROJECT_ROOT, config_file, deployment, PACKAGES)
-    refuse_unfit_topics(deployment, config_file)
+    refuse_unfit_surroundings(deployment, config_file)
     old = ask(lambda: rest.user_config(job.id)).get(PARAMETER)
     if old is None:
         raise CliError("the running job is not one of Meridian's: it has no manifest", EXIT_USAGE)

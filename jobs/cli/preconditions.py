@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from confluent_kafka import KafkaException, TopicPartition
+from find_libpython import find_libpython
 
 from jobs.broker.clients import make_consumer
 from jobs.broker.topics import Difference, TopicProblem, TopicSpec, describe_topics
@@ -44,8 +45,11 @@ def ask(call: Callable[[], _T], hint: str | None = None) -> _T:
         raise CliError(str(error), EXIT_ENVIRONMENT, hint) from None
 
 
-def refuse_unfit_topics(deployment: Deployment, config_file: Path) -> None:
-    """Missing topics, and settings with which the job would fail or go wrong."""
+def refuse_unfit_surroundings(deployment: Deployment, config_file: Path) -> None:
+    """Missing topics and libraries, and settings with which the job would fail or go wrong."""
+    if deployment.execution_mode == "thread" and find_libpython() is None:
+        message = "execution_mode: thread needs Python as a shared library, and find_libpython finds none"
+        raise CliError(message, EXIT_ENVIRONMENT, "install libpython3.11 wherever a TaskManager runs")
     try:
         described = describe_topics(deployment)
     except TopicProblem as problem:

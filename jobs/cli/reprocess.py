@@ -11,7 +11,7 @@ from jobs.broker.snapshot import UnreadableTopic
 from jobs.broker.topics import TopicProblem, create_topics
 from jobs.cli.console import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success, warn
 from jobs.cli.deployment import deployment_option, job_name, read_deployment
-from jobs.cli.preconditions import PACKAGES, ask, refuse_doubled_output, refuse_second_job, refuse_unfit_topics
+from jobs.cli.preconditions import PACKAGES, ask, refuse_doubled_output, refuse_second_job, refuse_unfit_surroundings
 from jobs.cli.project import PROJECT_ROOT
 from jobs.cli.stack import load_endpoints
 from jobs.cli.submit import flink_client, remember, run
@@ -96,7 +96,7 @@ def start_run(file: Path) -> str:
     endpoints = load_endpoints()
     client, rest = flink_client(endpoints), FlinkRest(endpoints.rest_url)
     package = build_package(PROJECT_ROOT, file, deployment, PACKAGES)
-    refuse_unfit_topics(deployment, file)
+    refuse_unfit_surroundings(deployment, file)
     refuse_second_job(rest, deployment)
     refuse_doubled_output(rest, endpoints, deployment)
     job_id = run(client, client.command(package, deployment.parallelism, None))

@@ -10,7 +10,7 @@ import click
 from jobs.cli.console import EXIT_FAILED, EXIT_USAGE, CliError, info, print_json, success
 from jobs.cli.deployment import deployment_option, job_name, read_deployment
 from jobs.cli.lifecycle import Version, replace_job, running_job, version_of
-from jobs.cli.preconditions import ask, refuse_unfit_topics
+from jobs.cli.preconditions import ask, refuse_unfit_surroundings
 from jobs.cli.stack import Endpoints
 from jobs.cluster.rest import FlinkRest, Job
 from jobs.scaling.limits import Room, obstacles
@@ -81,7 +81,7 @@ def find_running(config_file: Path) -> Running:
         hint = f"write the parallelism into {config_file}, and `meridian upgrade`"
         raise CliError(f"job {job.id} was not submitted from here, so its package is not known", EXIT_USAGE, hint)
     deployment = version.deployment
-    refuse_unfit_topics(deployment, config_file)
+    refuse_unfit_surroundings(deployment, config_file)
     slots = ask(rest.free_slots) + version.parallelism
     return Running(endpoints, rest, job, version, Room(deployment.topics.raw.partitions, deployment.shards, slots))
 

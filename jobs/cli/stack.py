@@ -135,6 +135,9 @@ _port = click.IntRange(1024, 65535)
 )
 @click.option("--taskmanagers", type=click.IntRange(1, 16), help="TaskManager processes.  [default: 2]")
 @click.option("--slots", type=click.IntRange(1, 32), help="Slots of each TaskManager.  [default: 2]")
+@click.option(
+    "--memory-mb", type=click.IntRange(1024), help="Of each TaskManager, its workers not included.  [default: 2048]"
+)
 @click.option("--kafka-port", type=_port, help="Port of the broker.  [default: 9092]")
 @click.option("--rest-port", type=_port, help="Port of Flink's REST API and web interface.  [default: 8081]")
 @click.option("--profile", type=click.Choice(PROFILES), help="Overlay of flink-conf/profiles.  [default: none]")

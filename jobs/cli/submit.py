@@ -17,7 +17,7 @@ from jobs.cli.preconditions import (
     refuse_older,
     refuse_second_job,
     refuse_unfit_state,
-    refuse_unfit_topics,
+    refuse_unfit_surroundings,
 )
 from jobs.cli.project import PROJECT_ROOT, flink_home
 from jobs.cli.stack import Endpoints, flink_client_env, load_endpoints
@@ -68,7 +68,7 @@ def submit(
             info(f"  with {', '.join(secrets)} from your environment")
     job_id = None
     if not print_only:
-        refuse_unfit_topics(deployment, config_file)
+        refuse_unfit_surroundings(deployment, config_file)
         refuse_second_job(rest, deployment)
         if path:
             point = find_point(path)

@@ -229,6 +229,10 @@ class Deployment(Section):
     name: Name
     parallelism: int = Field(default=2, ge=1, le=1_024)
     shards: int = Field(default=32, ge=1, le=4_096, description="keyed-state shards; STATE-BREAKING to change")
+    execution_mode: Literal["process", "thread"] = Field(
+        default="process",
+        description="of deduplication and windows: beside the TaskManager, or within it (docs/execution-mode.md)",
+    )
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     time: Time = Time()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pyflink.common import Types
-from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.common import Configuration, Types
+from pyflink.datastream import DataStream, KeyedProcessFunction, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 from jobs.pipeline import operators
@@ -21,9 +21,18 @@ from jobs.pipeline.raw_table import align_arguments, raw_table
 from jobs.pipeline.sink_tables import sink_table
 from jobs.schemas.cache import open_source
 from udfs.flink.align import align_udf
-from udfs.flink.shards import DeduplicateAndWindow, WindowByPlace, frame_type, output_type, place_frames_tag
+from udfs.flink.embedded import embedded
+from udfs.flink.shards import (
+    DeduplicateAndWindow,
+    ShardFunction,
+    WindowByPlace,
+    frame_type,
+    output_type,
+    place_frames_tag,
+)
+from udfs.flink.worker_store import open_worker_store
 from udfs.outputs import sinks_of
-from udfs.rules import Rules
+from udfs.rules import Rules, pack_rules
 from udfs.shard_keys import max_parallelism
 
 
@@ -34,6 +43,7 @@ def build(env: StreamExecutionEnvironment, deployment: Deployment, base: Path) -
     deployment was written.
     """
     rules = deployment.rules(base)
+    env.configure(Configuration().set_string("python.execution-mode", deployment.execution_mode))
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set_local_timezone("UTC")
     env.set_max_parallelism(max_parallelism(deployment.shards))
@@ -62,20 +72,27 @@ def _frames(tables: StreamTableEnvironment, deployment: Deployment, rules: Rules
 
 
 def _outputs(frames: DataStream, deployment: Deployment, rules: Rules) -> DataStream:
-    topic = deployment.topics.raw.name
     deduplicated = (
         keyed_by_first(frames, Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        .process(DeduplicateAndWindow(rules, topic), output_type=output_type())
+        .process(_placed(DeduplicateAndWindow, deployment, rules), output_type=output_type())
         .name(operators.DEDUPLICATE)
         .uid(operators.DEDUPLICATE)
     )
     windows_by_place = (
         keyed_by_first(deduplicated.get_side_output(place_frames_tag()), Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        .process(WindowByPlace(rules, topic), output_type=output_type())
+        .process(_placed(WindowByPlace, deployment, rules), output_type=output_type())
         .name(operators.WINDOW_BY_PLACE)
         .uid(operators.WINDOW_BY_PLACE)
     )
     return deduplicated.union(windows_by_place)
+
+
+def _placed(operator: type[ShardFunction], deployment: Deployment, rules: Rules) -> KeyedProcessFunction:
+    """A keyed operator for where the deployment wants it: in a worker process, or in the TaskManager's own."""
+    topic = deployment.topics.raw.name
+    if deployment.execution_mode == "thread":
+        return embedded(operator, pack_rules(rules), topic)
+    return operator(rules, topic, open_worker_store)
 
 
 def _publish(tables: StreamTableEnvironment, outputs: DataStream, deployment: Deployment, rules: Rules) -> None:

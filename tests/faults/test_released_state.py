@@ -54,7 +54,7 @@ LATE = [envelope("a", at(8, 0, 5))]
 AFTER = steady(at(8, 48, 10), at(9, 10))
 
 
-def deployment(folder: Path) -> Path:
+def deployment(folder: Path, mode: str = "process") -> Path:
     stream = {
         "name": "weather", "metrics": ["air_temperature"], "unit": "degC", "max_age": "20000 d",
         "windows": [
@@ -66,6 +66,7 @@ def deployment(folder: Path) -> Path:
         folder / "released.yaml",
         NAME,
         parallelism=1,
+        execution_mode=mode,
         topics={topic: {"name": f"{NAME}.{topic}", "partitions": 1} for topic in TOPICS},
         time={"out_of_orderness": "30 s", "watermarks": "on-event"},
         cell={"scheme": "grid", "grid_m": 10_000},
@@ -78,9 +79,14 @@ def released() -> list[int]:
 
 
 @pytest.fixture
-def config(stack: Stack, tmp_path: Path) -> Iterator[Path]:
+def mode() -> str:
+    return "process"
+
+
+@pytest.fixture
+def config(stack: Stack, tmp_path: Path, mode: str) -> Iterator[Path]:
     meridian("up")
-    path = deployment(tmp_path)
+    path = deployment(tmp_path, mode)
     yield path
     meridian("cancel", "--config", path, check=False)
     meridian("topics", "delete", "--config", path, "--yes", check=False)
@@ -106,12 +112,14 @@ def forget_machine(metadata: Path, folder: bytes) -> None:
     metadata.write_bytes(metadata.read_bytes().replace(folder, b"/".ljust(len(folder), b"x")))
 
 
+@pytest.mark.parametrize("mode", ["process", "thread"])
 @pytest.mark.parametrize("version", released())
 def test_a_released_version_of_the_state_goes_on_exactly(version: int, stack: Stack, config: Path) -> None:
     [savepoint] = (SAVEPOINTS / f"state-{version}").iterdir()
     meridian("topics", "create", "--config", config)
     produce(stack, f"{NAME}.raw", BEFORE)
-    meridian("submit", "--config", config, "--from-savepoint", savepoint, "--json")
+    # The topics are new ones: nothing is published twice, whatever savepoint an earlier test has made.
+    meridian("submit", "--config", config, "--from-savepoint", savepoint, "--repeat", "--json")
     produce(stack, f"{NAME}.raw", REPEATS + LATE + AFTER)
     wait_for(lambda: len(rows(stack, "5min", at(9, 0))) == len(SENSORS), 120, "the last windows have closed")
 

@@ -39,6 +39,7 @@ from udfs.flink.shards import (
     output_type,
     place_frames_tag,
 )
+from udfs.flink.worker_store import open_worker_store
 from udfs.frame import Row as Reading
 from udfs.frame import Station, encode_frame
 from udfs.rules import Rules, StreamRule, WindowDefinition
@@ -164,12 +165,12 @@ def our_branch(elements: DataStream, engine: str) -> DataStream:
     frames = elements.process(Frames(single=engine == "single"), output_type=frame_type())
     windowed = (
         keyed_by_first(frames, frame)
-        .process(DeduplicateAndWindow(RULES, topic), output_type=output_type())
+        .process(DeduplicateAndWindow(RULES, topic, open_worker_store), output_type=output_type())
         .uid(f"{engine}-deduplicate")
     )
     by_place = (
         keyed_by_first(windowed.get_side_output(place_frames_tag()), frame)
-        .process(WindowByPlace(RULES, topic), output_type=output_type())
+        .process(WindowByPlace(RULES, topic, open_worker_store), output_type=output_type())
         .uid(f"{engine}-window-by-place")
     )
     return windowed.union(by_place).flat_map(Unpack(engine), output_type=Types.STRING())

@@ -16,6 +16,7 @@ from jobs.cli.preconditions import (
     refuse_second_job,
     refuse_unfit_grid_state,
     refuse_unfit_state,
+    refuse_unfit_surroundings,
 )
 from jobs.cli.stack import Endpoints
 from jobs.cluster.history import History, Submission
@@ -221,3 +222,13 @@ def test_a_savepoint_of_another_kind_of_job_is_refused_by_both_jobs(history: His
     refuse_unfit_grid_state(Cluster(), POINT, grid)  # type: ignore[arg-type]
     with pytest.raises(CliError, match="shards: 32 -> 8"):
         refuse_unfit_grid_state(Cluster(), POINT, grid._replace(shards=8))  # type: ignore[arg-type]
+
+
+def test_thread_mode_without_libpython_is_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(preconditions, "find_libpython", lambda: None)
+    threaded = DEPLOYMENT.model_copy(update={"execution_mode": "thread"})
+    with pytest.raises(CliError, match="find_libpython finds none") as refused:
+        refuse_unfit_surroundings(threaded, tmp_path / "d.yaml")
+    assert refused.value.exit_code == EXIT_ENVIRONMENT and "libpython3.11" in (refused.value.hint or "")

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pyflink.common import Row, Types
+from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext, TimeDomain
-from pyflink.datastream.state import MapStateDescriptor
 from pyflink.table import DataTypes
 from pyflink.table.udf import ScalarFunction, udf
 
 from udfs.flink.counters import Registry
-from udfs.flink.shards import ShardStore
 from udfs.flink.worker import tune_worker
+from udfs.flink.worker_store import open_worker_store
 from udfs.grid.fate import GRIDDED, LATE, MERGED
 from udfs.grid.frame import unpack
 from udfs.grid.gather import OUTSIDE, Gatherer
@@ -68,9 +67,7 @@ class Grid(KeyedProcessFunction):
         self._rules = rules
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        tune_worker()
-        descriptor = MapStateDescriptor("shard", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        self._store = ShardStore(runtime_context.get_map_state(descriptor))
+        self._store = open_worker_store(runtime_context)
         self._shards: dict[int, GridJobShard] = {}
         self._outputs = Outputs(self._rules)
         registry = Registry(runtime_context.get_metrics_group())

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
-from pyflink.datastream.state import MapState, MapStateDescriptor
 
-from udfs.align import shard_of
 from udfs.deduplicate import Deduplicator
 from udfs.flink.counters import ReadingCounters, Registry, WindowCounters
-from udfs.flink.worker import tune_worker
+from udfs.flink.embedded_store import open_embedded_store
 from udfs.frame import Readings, Station, decode_frame, encode_part
 from udfs.outputs import Outputs
-from udfs.rules import Rules, WindowKey
+from udfs.rules import Rules, WindowKey, unpack_rules
+from udfs.series import shard_of
 from udfs.shard_keys import max_parallelism, shard_keys
+from udfs.shard_log import KeyedStore
 from udfs.window import PLACE_OF, Windowed, Windows
+
+OpenStore = Callable[[RuntimeContext], KeyedStore]  # of the current key, for the process that the operator runs in
 
 
 def output_type() -> Any:
@@ -41,36 +43,23 @@ def place_frames_tag() -> OutputTag:
     return OutputTag("place-frames", frame_type())
 
 
-class ShardStore:
-    """`udfs.shard_log.KeyedStore` over Flink's MapState of the current key."""
-
-    def __init__(self, state: MapState) -> None:
-        self._state = state
-
-    def get(self, key: str) -> bytes | None:
-        value = self._state.get(key)
-        return None if value is None else bytes(value)
-
-    def put(self, key: str, value: bytes) -> None:
-        self._state.put(key, value)
-
-    def remove(self, key: str) -> None:
-        self._state.remove(key)
-
-
-class _ShardFunction(KeyedProcessFunction):
+class ShardFunction(KeyedProcessFunction):
     """What both operators share: state, counters, publishing."""
 
     _window_keys: tuple[WindowKey, ...]
 
-    def __init__(self, rules: Rules, topic: str) -> None:
+    def __init__(self, rules: Rules, topic: str, open_store: OpenStore) -> None:
         self._rules = rules
         self._topic = topic
+        self._open_store = open_store
+
+    @classmethod
+    def embedded(cls, rules: bytes, topic: str) -> Self:
+        """Make it for the TaskManager's own process, from packed rules; see `udfs.flink.embedded`."""
+        return cls(unpack_rules(rules), topic, open_embedded_store)
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        tune_worker()
-        descriptor = MapStateDescriptor("shard", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        self._store = ShardStore(runtime_context.get_map_state(descriptor))
+        self._store = self._open_store(runtime_context)
         self._outputs = Outputs(self._rules, self._topic)
         self._windows: dict[int, Windows] = {}
         self._registry = Registry(runtime_context.get_metrics_group())
@@ -90,7 +79,7 @@ class _ShardFunction(KeyedProcessFunction):
             yield Row(sink, key, records)
 
 
-class DeduplicateAndWindow(_ShardFunction):
+class DeduplicateAndWindow(ShardFunction):
     """Keyed by the sensor's shard: every reading passes here once and in the order of its partition."""
 
     _window_keys = ("sensor",)
@@ -155,7 +144,7 @@ class DeduplicateAndWindow(_ShardFunction):
         return [shard_of(PLACE_OF[key](station), self._rules.shards) * 2 + (key == "region") for key in keys]
 
 
-class WindowByPlace(_ShardFunction):
+class WindowByPlace(ShardFunction):
     """Keyed by the shard of a cell (an even key) or a region (odd): windows that readings of many sensors share."""
 
     _window_keys = ("cell", "region")

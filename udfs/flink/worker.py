@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import stat
 import threading
 import time
+from functools import cache
 
 from apache_beam.runners.worker import data_plane, statesampler
 
-# A batch makes tens of thousands of objects that live until its end and hold no cycles. With the default of 700 the
-# collector walks them (and the libraries' millions) again and again: it took more time than all stages together. With
-# far more than this, what Beam leaves behind in cycles, buffers of a bundle among it, grew to gigabytes.
-_NEW_OBJECTS = 20_000
+from udfs.flink.collector import collect_rarely
 
 # Beam hands results to gRPC in messages of up to 10 MiB. Each is copied four times, and at that size every copy is new
 # memory from the kernel: 2.1 microseconds a KiB, against 0.4 in messages of up to 1 MiB.
@@ -31,18 +28,15 @@ _STDIN = 0
 _LAST_WORDS_S = 10.0  # that a worker gets to end by itself
 
 
+@cache
 def tune_worker() -> None:
     """Collect garbage rarely, keep memory, send smaller messages, end bundles at once, and outlive no TaskManager.
 
     Called by every `open`.
 
-    Source: https://docs.python.org/3.11/library/gc.html; `apache_beam.runners.worker.data_plane`
+    Source: `apache_beam.runners.worker.data_plane`
     """
-    if gc.get_threshold()[0] == _NEW_OBJECTS:
-        return
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, 10, 10)
+    collect_rarely()
     if hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _SPARE_BYTES)

@@ -42,6 +42,7 @@ class StackInfo:
     ha_port: int | None = None
     internal_port: int | None = None
     secure_folder: str | None = None
+    memory_mb: int | None = None
 
     @property
     def secure(self) -> SecureFiles | None:
@@ -102,6 +103,8 @@ def flink_config(base: Mapping[str, Any], info: StackInfo, layout: StackLayout) 
         "python.executable": python,
         "python.client.executable": python,
     }
+    if info.memory_mb:
+        config["taskmanager.memory.process.size"] = f"{info.memory_mb}m"
     config |= _push_reporter(info.metrics_port) if is_reported else {"metrics.reporters": ""}
     if info.ha_port:
         config |= ha_config(info.ha_port, f"file://{layout.plain(layout.root) / 'zookeeper' / 'jobs'}")
