@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import psutil
@@ -26,7 +27,8 @@ import psutil
 from benchmarks.broker_io import end_offsets, make_consumer
 from benchmarks.measure import TreeMeter, descendants, flink_processes, rss_mb
 from benchmarks.report import Result, parser_of
-from benchmarks.variation import DEPLOYMENTS
+from benchmarks.settings import Topics
+from benchmarks.variation import topic_names, vary
 from jobs.cli.stack import load_endpoints
 from jobs.cluster.figures import read_figures
 from jobs.cluster.rest import TERMINAL_STATES, FlinkRest
@@ -165,9 +167,12 @@ def run(given: Namespace) -> Result:
     consumer = make_consumer(given.bootstrap, given.group)
     records = sum(end_offsets(consumer, given.raw).values())
     consumer.close()
-    with running(DEPLOYMENTS / f"{given.work}.yaml", given.bootstrap) as job:
-        job.watch(records)
-        job.commit()
+    changes = {"execution_mode": given.execution_mode} | topic_names(given.raw, Topics(given.out_prefix))
+    with TemporaryDirectory() as folder:
+        config = vary(given.work, changes, Path(folder))
+        with running(config, given.bootstrap) as job:
+            job.watch(records)
+            job.commit()
     first, last = steady(job.samples, records)
     return Result(
         "meridian",
@@ -202,7 +207,9 @@ def _checkpoint(entry: dict[str, Any]) -> Checkpoint:
 
 
 def main() -> None:
-    print(run(parser_of("Meridian on the session cluster.").parse_args()).line())
+    parser = parser_of("Meridian on the session cluster.")
+    parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
+    print(run(parser.parse_args()).line())
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ VARIANTS = (
     Variant(BASELINE, "benchmarks.plain_loop"),
     Variant("plain-loop x2", "benchmarks.plain_loop", arguments=("--processes", "2")),
     Variant("meridian", "benchmarks.meridian_job"),
+    Variant("meridian-process", "benchmarks.meridian_job", arguments=("--execution-mode", "process")),
     Variant("textbook-pyflink", "benchmarks.textbook_pyflink", works=("windows",)),
     Variant("bytewax", "benchmarks.bytewax_flow", is_peer=True),
     Variant("bytewax-operators", "benchmarks.bytewax_flow", works=("whole",), arguments=("--operators",), is_peer=True),

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from jobs.cli.bench_support import (
+    ONE_TASKMANAGER,
     RATIO_COLUMNS,
     collect,
     conclude,
@@ -90,8 +91,7 @@ def bench(
     need_checkout()
     from benchmarks.runner import alternate, prepare, summarise
 
-    # One TaskManager: a second one would compile the same code for the same cores.
-    bootstrap = start_stack("--taskmanagers", "1", "--slots", "4")
+    bootstrap = start_stack(*ONE_TASKMANAGER)
     records = records or (_QUICK_RECORDS if quick else _RECORDS)
     runs = []
     for work in works or _WORKS:

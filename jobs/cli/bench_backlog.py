@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cli.bench_support import (
+    ONE_TASKMANAGER,
     conclude,
     json_option,
     need_checkout,
@@ -42,7 +43,7 @@ def backlog(sensors: int, hours: float, out: Path | None, plots: bool, as_json: 
     need_checkout(plots=plots)
     from benchmarks.backlog import drain_backlog, summarise
 
-    drained = drain_backlog(sensors, hours, start_stack(), info)
+    drained = drain_backlog(sensors, hours, start_stack(*ONE_TASKMANAGER), info)
     rows = summarise(drained)
     path = write_rows(rows, "bench-backlog", out)
     if plots:

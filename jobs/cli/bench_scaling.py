@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from jobs.cli.bench_support import (
+    ONE_TASKMANAGER,
     conclude,
     figures_table,
     json_option,
@@ -48,7 +49,7 @@ def scaling(wanted: tuple[str, ...], records: int, out: Path | None, plots: bool
         if name not in known:
             raise CliError(f"--series {name!r}: known are {', '.join(known)}")
     chosen = [known[name] for name in wanted or known]
-    rows = summarise(list(run_series(chosen, start_stack(), info)))
+    rows = summarise(list(run_series(chosen, start_stack(*ONE_TASKMANAGER), info)))
     path = write_rows(rows, "bench-scaling", out)
     if plots:
         from benchmarks.plots import plot_scaling

@@ -42,6 +42,10 @@ def need_checkout(*, plots: bool = False) -> None:
         raise CliError("--plots needs matplotlib", EXIT_ENVIRONMENT, hint)
 
 
+# With the memory of two: a second one would compile the same code for the same cores.
+ONE_TASKMANAGER = ("--taskmanagers", "1", "--slots", "4", "--memory-mb", "4096")
+
+
 def start_stack(*options: str) -> str:
     """Start the local stack, with these options of `up`, if it is not running; the brokers."""
     command = [sys.executable, "-m", "jobs.cli.main", "up"]
