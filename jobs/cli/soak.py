@@ -22,9 +22,16 @@ Examples:
 )
 @click.option("--minutes", default=60.0, show_default=True, type=click.FloatRange(1, 60), help="How long faults last.")
 @click.option("--seed", default=1, show_default=True, help="Of the readings and the faults.")
+@click.option(
+    "--execution-mode",
+    default="process",
+    show_default=True,
+    type=click.Choice(["process", "thread"]),
+    help="Where the job's keyed operators run.",
+)
 @out_option
 @json_option
-def soak(minutes: float, seed: int, out: Path | None, as_json: bool) -> None:
+def soak(minutes: float, seed: int, execution_mode: str, out: Path | None, as_json: bool) -> None:
     """Kill, freeze and block the local stack's processes at random while a job works on seeded readings.
 
     Faults: TaskManagers, Python workers, broker and JobManager killed, broker and TaskManager frozen, checkpoints that
@@ -41,7 +48,7 @@ def soak(minutes: float, seed: int, out: Path | None, as_json: bool) -> None:
     stack = Stack(endpoints.stack_dir, bootstrap, endpoints.rest_url)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            outcome = run(stack, Path(folder), minutes, seed, info)
+            outcome = run(stack, Path(folder), minutes, seed, info, execution_mode)
         except AssertionError as failed:
             raise CliError(f"the soak failed: {failed}", EXIT_FAILED, f"again with --seed {seed}") from None
     path = write_rows([asdict(outcome)], "soak", out)

@@ -1,7 +1,8 @@
 """Fault tests run on demand, `pytest tests/faults`, on a stack of their own.
 
 `MERIDIAN_FAULT_SEEDS` is how many seeds each scenario of the job runs with (1), `MERIDIAN_FAULT_READINGS` how many
-readings each run has at least (100,000), `MERIDIAN_FAULT_REPORT` where the figures go as JSON.
+readings each run has at least (100,000), `MERIDIAN_FAULT_MODE` its execution mode (process), `MERIDIAN_FAULT_REPORT`
+where the figures go as JSON.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -25,7 +26,7 @@ _outcomes: list[Outcome] = []
 
 
 class StartRun(Protocol):
-    def __call__(self, scenario: str) -> AbstractContextManager[Run]: ...
+    def __call__(self, scenario: str, **changes: Any) -> AbstractContextManager[Run]: ...
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -50,10 +51,13 @@ def seed() -> int:
 def faults(stack: Stack, tmp_path: Path, seed: int) -> StartRun:
     """Starts a job with readings under way; after the block everything is drained and judged."""
 
-    def start(scenario: str) -> AbstractContextManager[Run]:
-        outcome = Outcome(scenario, seed)
+    mode = os.environ.get("MERIDIAN_FAULT_MODE", "process")
+    readings = int(os.environ.get("MERIDIAN_FAULT_READINGS", "100000"))
+
+    def start(scenario: str, **changes: Any) -> AbstractContextManager[Run]:
+        outcome = Outcome(scenario if mode == "process" else f"{scenario} ({mode})", seed)
         note(outcome)
-        return fault_run(stack, tmp_path, outcome, int(os.environ.get("MERIDIAN_FAULT_READINGS", "100000")), _RATE)
+        return fault_run(stack, tmp_path, outcome, readings, _RATE, execution_mode=mode, **changes)
 
     return start
 

@@ -116,7 +116,9 @@ def test_both_taskmanagers_killed(faults: StartRun) -> None:
 
 @pytest.mark.parametrize("seconds", [30, 90])
 def test_broker_frozen(faults: StartRun, seconds: int) -> None:
-    with faults(f"broker frozen {seconds} s") as run, run.fault(), run.frozen(BROKER):
+    """An outage that lasts longer than `idle_after` makes all partitions idle, and the last ones to come back late."""
+    time_section = {"out_of_orderness": "30 s", "idle_after": f"{2 * seconds} s"}
+    with faults(f"broker frozen {seconds} s", time=time_section) as run, run.fault(), run.frozen(BROKER):
         time.sleep(seconds)
 
 

@@ -31,10 +31,8 @@ def test_an_outage_beyond_the_transaction_timeout_is_seen_and_its_runbook_follow
     kafka = {"bootstrap_servers": stack.bootstrap_servers, "transaction_timeout": f"{TIMEOUT_S} s"}
     run = Run(stack, tmp_path, outcome, readings=30_000, rate=2_000, kafka=kafka)
     try:
-        with run.fault():
-            run.await_metadata()
-            with run.frozen(TASKMANAGER, all_of_them=True):
-                time.sleep(OUTAGE_S)
+        with run.fault(), run.frozen_before_commit():
+            time.sleep(OUTAGE_S)
         assert failed_committables(run) > 0, "the metric of the alert TransactionLost says nothing"
         outcome.records = run.feed.stop()
         verdict = run.audit()

@@ -45,6 +45,8 @@ WHOLE = ROOT / "benchmarks" / "deployments" / "whole.yaml"
 LONGEST_RECOVERY_S = 180
 _GRACE = 20_000  # records of a partition in which watermarks may not have begun to move
 _DRAIN_S = 240
+_ATTEMPTS = 20
+_UNCOMMITTED = 10_000  # readings: half of what comes between two checkpoints, and far more than since the last one
 
 
 class Run:
@@ -123,6 +125,21 @@ class Run:
         for victim in victims:
             victim.kill()
         return checkpoint
+
+    @contextmanager
+    def frozen_before_commit(self) -> Iterator[None]:
+        """Freeze all TaskManagers when a checkpoint is complete and its transactions are not committed.
+
+        Most are within milliseconds; the attempts at which they were do no harm.
+        """
+        for _ in range(_ATTEMPTS):
+            self.await_metadata()
+            with self.frozen(TASKMANAGER, all_of_them=True):
+                held_up = unstable(self.stack.bootstrap_servers, [self.topics.aligned])
+                if sum(held_up.values()) > _UNCOMMITTED:
+                    yield
+                    return
+        raise AssertionError("each checkpoint's transactions were committed before the TaskManagers stood still")
 
     def await_metadata(self) -> int:
         return await_metadata(self.stack, self.job_id)
@@ -246,10 +263,15 @@ class Run:
 
 
 @contextmanager
-def fault_run(stack: Stack, folder: Path, outcome: Outcome, readings: int, rate: int) -> Iterator[Run]:
-    """A job with readings under way; after the block everything is drained and judged."""
+def fault_run(stack: Stack, folder: Path, outcome: Outcome, readings: int, rate: int, **changes: Any) -> Iterator[Run]:
+    """A job with readings under way; after the block everything is drained and judged.
+
+    Parameters
+    ----------
+    changes : new values for keys of the deployment.
+    """
     meridian("up")  # what an earlier scenario has killed runs again
-    run = Run(stack, folder, outcome, readings, rate)
+    run = Run(stack, folder, outcome, readings, rate, **changes)
     try:
         yield run
         run.finish()

@@ -74,17 +74,17 @@ FAULTS: Final = (
 )
 
 
-def soak(stack: Stack, folder: Path, minutes: float, seed: int, say: Say) -> Outcome:
+def soak(stack: Stack, folder: Path, minutes: float, seed: int, say: Say, execution_mode: str = "process") -> Outcome:
     """Run faults for so many minutes, the first ones in the order of the list, then at random; drain, and judge.
 
     Raises
     ------
     AssertionError : a law does not hold, or the job did not recover.
     """
-    outcome, chance = Outcome(f"soak of {minutes:g} min", seed), random.Random(seed)
+    outcome, chance = Outcome(f"soak of {minutes:g} min, {execution_mode}", seed), random.Random(seed)
     ends_s = time.monotonic() + minutes * 60
     done: Counter[str] = Counter()
-    with fault_run(stack, folder, outcome, readings=0, rate=RATE) as run:
+    with fault_run(stack, folder, outcome, readings=0, rate=RATE, execution_mode=execution_mode) as run:
         while time.monotonic() < ends_s:
             provoke = FAULTS[outcome.faults] if outcome.faults < len(FAULTS) else chance.choice(FAULTS)
             what = provoke.__name__.replace("_", " ")
