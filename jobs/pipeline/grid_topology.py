@@ -10,7 +10,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pyflink.common import Types
+from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
@@ -30,6 +30,7 @@ GRID = "grid"
 def build(env: StreamExecutionEnvironment, deployment: GridDeployment, base: Path) -> None:
     """Add the whole job to `env`; nothing runs before `env.execute`."""
     rules = deployment.rules(base)
+    env.configure(Configuration().set_string("python.execution-mode", "process"))
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set_local_timezone("UTC")
     env.set_parallelism(deployment.parallelism)

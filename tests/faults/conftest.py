@@ -51,7 +51,7 @@ def seed() -> int:
 def faults(stack: Stack, tmp_path: Path, seed: int) -> StartRun:
     """Starts a job with readings under way; after the block everything is drained and judged."""
 
-    mode = os.environ.get("MERIDIAN_FAULT_MODE", "process")
+    mode = execution_mode()
     readings = int(os.environ.get("MERIDIAN_FAULT_READINGS", "100000"))
 
     def start(scenario: str, **changes: Any) -> AbstractContextManager[Run]:
@@ -60,6 +60,10 @@ def faults(stack: Stack, tmp_path: Path, seed: int) -> StartRun:
         return fault_run(stack, tmp_path, outcome, readings, _RATE, execution_mode=mode, **changes)
 
     return start
+
+
+def execution_mode() -> str:
+    return os.environ.get("MERIDIAN_FAULT_MODE", "process")
 
 
 def note(outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from benchmarks.workload import Record
 from tests.faults.conftest import StartRun
 from tests.integration.support import wait_for
 from tests.support.faults.feed import event_ms, stamped
-from tests.support.faults.processes import BROKER, TASKMANAGER, WORKER
+from tests.support.faults.processes import BROKER, JOBMANAGER, TASKMANAGER, WORKER
 
 LONGER_THAN_HEARTBEATS_S = 40  # heartbeat.timeout is 20 s
 LONGER_THAN_IDLE_S = 45  # time.idle_after is 30 s
@@ -112,6 +112,15 @@ def test_both_taskmanagers_killed(faults: StartRun) -> None:
         for _ in range(2):
             with run.fault():
                 run.kill(TASKMANAGER, all_of_them=True)
+
+
+def test_everything_killed_at_once(faults: StartRun) -> None:
+    with faults("everything killed") as run:
+        for _ in range(2):
+            run.await_checkpoint()
+            with run.fault():
+                for what in (JOBMANAGER, TASKMANAGER, BROKER):
+                    run.kill(what, all_of_them=True)
 
 
 @pytest.mark.parametrize("seconds", [30, 90])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.conftest import note
+from tests.faults.conftest import execution_mode, note
 from tests.integration.support import Stack, members, meridian, running_job, wait_for, wait_until_running
 from tests.integration.support import write_deployment as write
 from tests.support.faults.processes import TASKMANAGER, WORKER
@@ -29,7 +29,7 @@ def test_an_outage_beyond_the_transaction_timeout_is_seen_and_its_runbook_follow
     outcome = Outcome("outage beyond the transaction timeout", seed=1)
     note(outcome)
     kafka = {"bootstrap_servers": stack.bootstrap_servers, "transaction_timeout": f"{TIMEOUT_S} s"}
-    run = Run(stack, tmp_path, outcome, readings=30_000, rate=2_000, kafka=kafka)
+    run = Run(stack, tmp_path, outcome, readings=30_000, rate=2_000, kafka=kafka, execution_mode=execution_mode())
     try:
         with run.fault(), run.frozen_before_commit():
             time.sleep(OUTAGE_S)
@@ -57,7 +57,7 @@ def failed_committables(run: Run) -> int:
 def test_submitting_and_cancelling_leaves_nothing_behind(stack: Stack, tmp_path: Path) -> None:
     """Metaspace and memory of the TaskManagers are after twenty jobs what they were after five."""
     meridian("up")
-    deployment = write(tmp_path / "cycles.yaml", "cycles")
+    deployment = write(tmp_path / "cycles.yaml", "cycles", execution_mode=execution_mode())
     seen = []
     for _ in range(CYCLES):
         with running_job(deployment) as job_id:
