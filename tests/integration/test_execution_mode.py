@@ -9,7 +9,6 @@ from tests.integration.support import (
     Stack,
     audit,
     failures,
-    members,
     meridian,
     running_job,
     wait_for,
@@ -17,6 +16,7 @@ from tests.integration.support import (
     write_deployment,
 )
 from tests.integration.test_end_to_end import READINGS, assert_exact, generate
+from tests.support.faults.processes import TASKMANAGER, at_work
 
 
 def test_a_job_goes_from_worker_processes_into_the_taskmanager_through_a_kill_and_back(
@@ -33,10 +33,7 @@ def test_a_job_goes_from_worker_processes_into_the_taskmanager_through_a_kill_an
         assert keyed_operators(stack, job_id) == "thread"
         generate(modes["thread"], tmp_path / "2.parquet", seed=22, start="-3 h")
         wait_for(lambda: stack.rest.completed_checkpoints(job_id) >= 1, 90, "a checkpoint to fall back on")
-        busy = {
-            parent for worker in members(stack, "pyflink.fn_execution.beam.beam_boot") for parent in worker.parents()
-        }
-        next(process for process in members(stack, "TaskManagerRunner") if process in busy).kill()
+        at_work(stack, TASKMANAGER)[0].kill()
         wait_for(lambda: failures(stack, job_id), 90, "the job notices")
         wait_until_running(stack, job_id)
 

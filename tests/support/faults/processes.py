@@ -9,10 +9,21 @@ from contextlib import contextmanager
 
 import psutil
 
-from tests.integration.support import Stack, wait_for
+from tests.integration.support import Stack, members, wait_for
 
 BROKER, JOBMANAGER, TASKMANAGER = "kafka.Kafka", "StandaloneSessionClusterEntrypoint", "TaskManagerRunner"
 WORKER = "pyflink.fn_execution.beam.beam_boot"
+
+
+def at_work(stack: Stack, what: str) -> list[psutil.Process]:
+    """The newest worker, since an earlier job's may linger; TaskManagers that have a worker, and so tasks."""
+    found = members(stack, what)
+    if what == WORKER:
+        return sorted(found, key=psutil.Process.create_time)[-1:]
+    if what == TASKMANAGER:
+        busy = {parent for worker in members(stack, WORKER) for parent in worker.parents()}
+        return [process for process in found if process in busy]
+    return found
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from tests.support.faults.processes import (
     JOBMANAGER,
     TASKMANAGER,
     WORKER,
+    at_work,
     await_metadata,
     no_checkpoints,
     stopped,
@@ -105,18 +106,7 @@ class Run:
         return no_checkpoints(self.stack, self.job_id)
 
     def _one_of(self, what: str) -> psutil.Process:
-        """The newest worker, since an earlier job's may linger; a TaskManager that has a worker, and so tasks."""
-
-        def candidates() -> list[psutil.Process]:
-            found = members(self.stack, what)
-            if what == WORKER:
-                return sorted(found, key=psutil.Process.create_time)[-1:]
-            if what == TASKMANAGER:
-                busy = {parent for worker in members(self.stack, WORKER) for parent in worker.parents()}
-                return [process for process in found if process in busy]
-            return found
-
-        return self._rng.choice(wait_for(candidates, 60, f"a process {what} at work"))
+        return self._rng.choice(wait_for(lambda: at_work(self.stack, what), 60, f"a process {what} at work"))
 
     def kill_before_commit(self) -> int:
         """Kill all TaskManagers when a checkpoint is complete and its transactions are not committed; its number."""
