@@ -36,7 +36,9 @@ SUBTASK_READINGS_PER_S = Constant(
     "readings/s",
     "docs/scaling.md, parallelism 1 on two cores; more: assumed linear",
 )
-CPU_S_PER_MILLION = Constant("CPU-s per million readings", 46.7, "s", "docs/scaling.md, backlog of 36,000,000 readings")
+CPU_S_PER_MILLION = Constant(
+    "CPU-s per million readings", 46.7, "s", "docs/scaling.md, backlog of 36,000,000 readings in process mode"
+)
 WORKER_BYTES = Constant(
     "a slot's Python worker under a backlog", 1.4 * 2**30, "bytes", "flink-conf/config.yaml, Memory (highest seen)"
 )
