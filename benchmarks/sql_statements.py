@@ -30,7 +30,7 @@ _SETTINGS = {
 
 _ALIGNED = """
 CREATE TEMPORARY TABLE aligned (
-    sensor_id STRING, metric STRING, unit STRING, `value` DOUBLE, event_time_ms BIGINT, lon_deg DOUBLE, lat_deg DOUBLE,
+    sensor_id STRING, metric STRING, unit STRING, `value` DOUBLE, event_time_ms BIGINT, {further}
     event_time AS TO_TIMESTAMP_LTZ(event_time_ms, 3),
     WATERMARK FOR event_time AS event_time - INTERVAL '{lateness}' MINUTE(3)
 ) WITH (
@@ -92,7 +92,10 @@ def script(work: SqlWork, bootstrap: str, topic: str, output: str, name: str, fu
         The text of `sql/02_functions.sql`, for *sql-crs*.
     """
     settings = _SETTINGS | {"pipeline.name": name}
+    # Kafka tables push no projection down: what is declared is parsed, read or not.
+    further = "lon_deg DOUBLE, lat_deg DOUBLE," if work == "sql-crs" else ""
     given = {"bootstrap": bootstrap, "topic": topic, "output": output, "crs": TARGET_CRS, "lateness": MAX_LATENESS_MIN}
+    given["further"] = further
     statements = [f"SET '{key}' = '{value}'" for key, value in settings.items()]
     statements += [_ALIGNED.format(**given), _SUMMARIES.format(**given)]
     if work == "sql-crs":

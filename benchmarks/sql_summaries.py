@@ -22,7 +22,7 @@ from benchmarks.sql_statements import HOUR_MS, TARGET_CRS, SqlWork, output_of
 from benchmarks.workload import Workload, ending_at, send_all
 
 VARIANTS = (Variant(BASELINE, "benchmarks.sql_plain"), Variant("sql", "benchmarks.sql_job"))
-_STEP_MS = 5_000  # a few hours of readings, so that windows close while others fill
+_SPAN_MS = 20_000_000  # of event time: some hours, so that windows close while others fill
 _KEY = ["sensor_id", "metric", "unit", "window_start_ms"]
 # Sums are made in another order by everyone; a spread is the root of a difference of large sums.
 _TOLERANCES = {"count": 0.0, "min": 0.0, "max": 0.0, "mean": 1e-9, "std": 1e-5, "x": 1e-9, "y": 1e-9}
@@ -32,7 +32,7 @@ def prepare(records: int, sensors: int, bootstrap: str, say: Callable[[str], Non
     """Fill a fresh aligned topic; its name."""
     raw, topics = "bench.sql.raw", Topics("bench.sql")
     delete_topics(bootstrap, [raw, *topics.all])
-    workload = Workload("whole", records, 0, sensors=sensors, step_ms=_STEP_MS)
+    workload = Workload("whole", records, 0, sensors=sensors, step_ms=max(1, _SPAN_MS * sensors // records))
     say(f"{records:,} readings of {sensors:,} sensors into {raw}, and what is accepted of them into {topics.aligned}")
     send_all(ending_at(workload, time.time_ns() // 1_000_000), bootstrap, raw, processes=2)
     run_variant(Variant(BASELINE, "benchmarks.plain_loop"), "whole", bootstrap, raw, topics.prefix)

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from jobs.cli.bench_support import (
+    ONE_TASKMANAGER,
     collect,
     conclude,
     figures_table,
@@ -32,7 +33,7 @@ Examples:
 """
 )
 @click.option("--work", "works", type=click.Choice(list(_GOALS)), multiple=True, help="Only this work.")
-@click.option("--records", default=4_000_000, show_default=True, type=click.IntRange(min=2_000_000), help="Readings.")
+@click.option("--records", default=8_000_000, show_default=True, type=click.IntRange(min=2_000_000), help="Readings.")
 @click.option("--sensors", default=1_000, show_default=True, type=click.IntRange(min=1))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20), help="Runs of each variant.")
 @out_option
@@ -46,7 +47,7 @@ def sql(works: tuple[str, ...], records: int, sensors: int, rounds: int, out: Pa
     from benchmarks.runner import summarise
     from benchmarks.sql_summaries import alternate, prepare
 
-    bootstrap = start_stack()
+    bootstrap = start_stack(*ONE_TASKMANAGER)
     topic = prepare(records, sensors, bootstrap, info)
     runs = collect(alternate(works or tuple(_GOALS), rounds, bootstrap, topic, info))  # type: ignore[arg-type]
     rows = summarise(runs)
