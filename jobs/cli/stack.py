@@ -23,7 +23,7 @@ from jobs.cli.local.render import StackInfo, worker_python
 from jobs.cli.local.secure import SecureFiles, provision, variables
 from jobs.cli.local.supervision import Supervisor, sweep
 
-DEFAULTS = {"kafka_port": 9092, "rest_port": 8081, "taskmanagers": 2, "slots": 2}
+DEFAULTS = {"kafka_port": 9092, "rest_port": 8081, "taskmanagers": 2, "slots": 2, "brokers": 1}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ _port = click.IntRange(1024, 65535)
 @click.option(
     "--memory-mb", type=click.IntRange(1024), help="Of each TaskManager, its workers not included.  [default: 2048]"
 )
-@click.option("--kafka-port", type=_port, help="Port of the broker.  [default: 9092]")
+@click.option("--brokers", type=click.IntRange(1, 5), help="Kafka brokers; several replicate.  [default: 1]")
+@click.option("--kafka-port", type=_port, help="Port of the (first) broker.  [default: 9092]")
 @click.option("--rest-port", type=_port, help="Port of Flink's REST API and web interface.  [default: 8081]")
 @click.option("--profile", type=click.Choice(PROFILES), help="Overlay of flink-conf/profiles.  [default: none]")
 @click.option(
@@ -226,10 +227,11 @@ def _start(wanted: dict[str, Any], layout: StackLayout, supervisor: Supervisor, 
     from jobs.cli.local.commands import member_env, stack_commands
     from jobs.cli.local.health import wait_until_complete
     from jobs.cli.local.java import find_java
+    from jobs.cli.local.kafka import write_kafka
     from jobs.cli.local.mosquitto import find_mosquitto
     from jobs.cli.local.ports import first_free, require_free
     from jobs.cli.local.prometheus import find_prometheus
-    from jobs.cli.local.render import write_flink, write_kafka
+    from jobs.cli.local.render import write_flink
 
     if supervisor.is_running():  # without a readable stack.json: of another version
         supervisor.shutdown()
@@ -257,7 +259,15 @@ def _start(wanted: dict[str, Any], layout: StackLayout, supervisor: Supervisor, 
     for name, start in (("controller_port", 9093), ("rpc_port", 6123), ("metrics_port", 9249)):
         others[name] = first_free(start + shift, taken)
         taken.add(others[name])
+    others["further_ports"] = []
+    for _ in range(1, wanted["brokers"]):
+        kafka_port = first_free(9094 + shift, taken)
+        controller_port = first_free(kafka_port + 1, taken)
+        others["further_ports"].append([kafka_port, controller_port])
+        taken |= {kafka_port, controller_port}
     if wanted.pop("secure", False):
+        if wanted["brokers"] > 1:
+            raise CliError("--secure goes with one broker", EXIT_USAGE, "leave out --brokers")
         if observe_port:
             hint = "run `meridian exporter --config` and a Prometheus of your own"
             raise CliError("--secure goes without --observe: the exporter has no login", EXIT_USAGE, hint)
@@ -268,7 +278,8 @@ def _start(wanted: dict[str, Any], layout: StackLayout, supervisor: Supervisor, 
     chosen = StackInfo(**wanted, **others, java_home=str(java.home), started_at=now)
     info(f"starting with Java {java.version} ({java.origin}) …")
     write_flink(chosen, layout)
-    commands = stack_commands(chosen, layout, java, write_kafka(chosen, layout))
+    write_kafka(chosen, layout)
+    commands = stack_commands(chosen, layout, java)
     chosen.write(layout)
     supervisor.start(commands, member_env(layout, java))
     try:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 
 from jobs.cli.local.ports import first_free
-from tests.integration.conftest import KAFKA_PORT, started_stack
+from tests.integration.conftest import KAFKA_PORT, observe_options, started_stack
 from tests.integration.support import Stack
 from tests.support.faults.report import Outcome, table, write
 from tests.support.faults.run import Run, fault_run
@@ -38,7 +38,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose JobManager is highly available."""
-    with started_stack(tmp_path_factory.mktemp("stack"), "--ha", str(first_free(KAFKA_PORT + 20, set()))) as running:
+    options = ["--ha", str(first_free(KAFKA_PORT + 20, set())), *observe_options()]
+    with started_stack(tmp_path_factory.mktemp("stack"), *options) as running:
         yield running
 
 

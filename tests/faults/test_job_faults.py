@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from benchmarks.workload import Record
 from tests.faults.conftest import StartRun
-from tests.integration.support import wait_for
+from tests.integration.support import meridian, wait_for
 from tests.support.faults.feed import event_ms, stamped
 from tests.support.faults.processes import BROKER, JOBMANAGER, TASKMANAGER, WORKER
+from tests.support.faults.run import Run
 
 LONGER_THAN_HEARTBEATS_S = 40  # heartbeat.timeout is 20 s
 LONGER_THAN_IDLE_S = 45  # time.idle_after is 30 s
@@ -96,6 +98,27 @@ def test_jobmanager_killed_again_and_again(faults: StartRun) -> None:
 def test_a_second_job_of_the_same_prefix_is_refused(faults: StartRun) -> None:
     with faults("second job of one prefix") as run:
         assert "runs already" in run.refused()
+
+
+def test_a_job_that_keeps_failing_goes_on_when_its_topic_was_mended(faults: StartRun) -> None:
+    with faults("a topic refuses every record") as run:
+        run.await_checkpoint()
+        with run.fault():
+            set_topic(run, run.topics.aligned, {"max.message.bytes": "100"})
+            wait_for(lambda: run.restarts() >= 3, 120, "a job that keeps failing")
+            assert "meridian topics mend" in run.refused(command="upgrade")
+            meridian("topics", "mend", "--config", run.deployment)
+            run.upgrade()
+
+
+def set_topic(run: Run, topic: str, settings: dict[str, str]) -> None:
+    admin = AdminClient({"bootstrap.servers": run.stack.bootstrap_servers})
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
+    ]
+    changed = admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)])
+    for future in changed.values():
+        future.result()
 
 
 def test_duplicates_across_restarts(faults: StartRun) -> None:

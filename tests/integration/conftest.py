@@ -42,19 +42,23 @@ def prometheus(stack: Stack) -> Prometheus:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack; its folder and broker are also in the environment, where the command line finds them."""
-    with started_stack(tmp_path_factory.mktemp("stack")) as running:
+    with started_stack(tmp_path_factory.mktemp("stack"), *observe_options()) as running:
         yield running
 
 
 @contextmanager
-def started_stack(folder: Path, *options: str) -> Iterator[Stack]:
+def started_stack(
+    folder: Path, *options: str, kafka_port: int = KAFKA_PORT, rest_port: int = REST_PORT
+) -> Iterator[Stack]:
     """A stack in that folder, started with these further options of `meridian up`."""
-    os.environ["MERIDIAN_STACK_DIR"] = str(folder)
-    os.environ["MERIDIAN_KAFKA"] = f"127.0.0.1:{KAFKA_PORT}"
-    try:
-        # Two slots each: after a kill the job fits on the TaskManager that is left.
-        ports = ["--kafka-port", str(KAFKA_PORT), "--rest-port", str(REST_PORT), *observe_options()]
-        meridian("up", *ports, "--taskmanagers", "2", *options)
-        yield Stack(folder, f"127.0.0.1:{KAFKA_PORT}", f"http://127.0.0.1:{REST_PORT}")
-    finally:
-        meridian("down", "--wipe", check=False)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MERIDIAN_STACK_DIR", str(folder))
+        try:
+            # Two slots each: after a kill the job fits on the TaskManager that is left.
+            ports = ["--kafka-port", str(kafka_port), "--rest-port", str(rest_port)]
+            meridian("up", *ports, "--taskmanagers", "2", *options)
+            endpoints = load_endpoints(folder)
+            environment.setenv("MERIDIAN_KAFKA", endpoints.bootstrap_servers)
+            yield Stack(folder, endpoints.bootstrap_servers, endpoints.rest_url)
+        finally:
+            meridian("down", "--wipe", check=False)

@@ -63,10 +63,12 @@ def wait_for(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
         time.sleep(0.25)
 
 
-def write_deployment(path: Path, name: str, base: Path = DEMO, **changes: Any) -> Path:
+def write_deployment(path: Path, name: str, base: Path = DEMO, *, replication: int = 1, **changes: Any) -> Path:
     """A deployment of that name with topics of its own, made from `base` by replacing top-level keys."""
     document = yaml.safe_load(base.read_text())
-    document.update(name=name, topics={t: {"name": f"{name}.{t}", "partitions": 4} for t in TOPICS})
+    document.update(
+        name=name, topics={t: {"name": f"{name}.{t}", "partitions": 4, "replication": replication} for t in TOPICS}
+    )
     for schema in document.get("schemas", {}).get("files", []):
         schema["file"] = str((base.parent / schema["file"]).resolve())
     document.update(changes)

@@ -10,9 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from jobs.broker.acls import Role
+from jobs.cli.local.kafka import write_kafka
 from jobs.cli.local.layout import StackLayout
 from jobs.cli.local.profiles import SECURE, base_config, load_profile
-from jobs.cli.local.render import StackInfo, flink_config, write_kafka
+from jobs.cli.local.render import StackInfo, flink_config
 from jobs.cli.local.secure import SecureFiles, variables
 from jobs.cluster.rest import RestTls
 from jobs.pipeline.kafka_security import read_login
@@ -74,7 +75,8 @@ def test_flink_gets_the_overlay_with_stores_in_place_of_its_placeholders(files: 
 def test_the_broker_takes_strangers_on_no_listener(files: SecureFiles, tmp_path: Path) -> None:
     layout = StackLayout(tmp_path / "stack")
     layout.kafka.mkdir()
-    lines = write_kafka(info(files), layout).read_text().splitlines()
+    write_kafka(info(files), layout)
+    lines = (layout.kafka / "server.properties").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))  # last one counts
     assert "PLAINTEXT" not in settings["listeners"] + settings["listener.security.protocol.map"]
     assert (

@@ -11,14 +11,13 @@ import os
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
 import yaml
 
 from jobs.cli.console import EXIT_ENVIRONMENT, CliError
-from jobs.cli.jars import jar_paths
 from jobs.cli.local.java import Java
+from jobs.cli.local.kafka import broker_commands, format_storage
 from jobs.cli.local.layout import MEMBER_VARIABLE, StackLayout
 from jobs.cli.local.mosquitto import mosquitto_command
 from jobs.cli.local.prometheus import prometheus_command
@@ -30,7 +29,7 @@ _RESULT_PREFIX: Final = "BASH_JAVA_UTILS_EXEC_RESULT:"
 _KEPT_VARIABLES: Final = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "PROJ_DATA", "PROJ_NETWORK")
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-BROKER, JOBMANAGER, METRICS, TASKMANAGER = "broker", "jobmanager", "metrics", "taskmanager"
+JOBMANAGER, METRICS, TASKMANAGER = "jobmanager", "metrics", "taskmanager"
 MOSQUITTO, PROMETHEUS, EXPORTER, ZOOKEEPER = "mosquitto", "prometheus", "exporter", "zookeeper"
 
 
@@ -72,12 +71,6 @@ def flink_classpath(layout: StackLayout) -> str:
     return ":".join(map(str, jars))
 
 
-def kafka_classpath() -> str:
-    """The broker's jars, and from Flink's lib what connects its log calls to Log4j."""
-    binding = sorted((flink_home() / "lib").glob("log4j-slf4j-impl-*.jar"))
-    return ":".join(str(jar) for jar in [*jar_paths("kafka"), *binding])
-
-
 def _resource_params(what: str, layout: StackLayout, java: Java) -> tuple[list[str], list[str]]:
     home = flink_home()
     dist = next((home / "lib").glob("flink-dist-*.jar"))
@@ -114,49 +107,20 @@ def _flink_java(layout: StackLayout, java: Java, name: str, jvm: Sequence[str], 
     # fmt: on
 
 
-def _java_kafka(layout: StackLayout, java: Java, log_name: str, *jvm: str) -> list[str]:
-    # fmt: off
-    return [
-        str(java.executable), *jvm, "-Djava.awt.headless=true",
-        f"-Dlog4j2.configurationFile={layout.kafka / 'log4j2.properties'}",
-        f"-Dlog.file={layout.logs / log_name}", "-cp", kafka_classpath(),
-    ]
-    # fmt: on
-
-
-def format_storage(layout: StackLayout, java: Java, server_properties: Path) -> None:
-    """Prepare the broker's folder once; topics of an earlier stack stay."""
-    if (layout.kafka_data / "meta.properties").exists():
-        return
-    import base64
-    import uuid
-
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # An id that starts with a dash would be read as an option.
-    cluster_id = "M" + cluster_id[1:]
-    command = _java_kafka(layout, java, "kafka-format.log", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-    command += ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(server_properties)]
-    answer = subprocess.run(command, capture_output=True, text=True, env=member_env(layout, java), check=False)
-    if answer.returncode:
-        reason = (answer.stderr or answer.stdout).strip().splitlines() or ["no reason given"]
-        raise CliError(f"cannot format the broker's storage: {reason[-1]}", EXIT_ENVIRONMENT)
-
-
-def stack_commands(info: StackInfo, layout: StackLayout, java: Java, server_properties: Path) -> dict[str, list[str]]:
+def stack_commands(info: StackInfo, layout: StackLayout, java: Java) -> dict[str, list[str]]:
     """Command line per process name. Runs Java a few times, side by side: sizes of both Flink roles, broker storage."""
     with ThreadPoolExecutor() as pool:
-        formatting = pool.submit(format_storage, layout, java, server_properties)
+        formatting = pool.submit(format_storage, info, layout, java, member_env(layout, java))
         jm_future = pool.submit(_resource_params, "GET_JM_RESOURCE_PARAMS", layout, java)
         tm_future = pool.submit(_resource_params, "GET_TM_RESOURCE_PARAMS", layout, java)
         formatting.result()
         (jm_jvm, jm_dynamic), (tm_jvm, tm_dynamic) = jm_future.result(), tm_future.result()
     entrypoint = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
     runner = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    heap = ("-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
     gateway = str(PROJECT_ROOT / "jobs" / "cli" / "local" / "metrics_gateway.py")
     commands = {
         METRICS: [str(worker_python(layout)), gateway, "--port", str(info.metrics_port)],
-        BROKER: [*_java_kafka(layout, java, "broker.log", *heap), "kafka.Kafka", str(server_properties)],
+        **broker_commands(info, layout, java),
         JOBMANAGER: [
             *_flink_java(layout, java, JOBMANAGER, jm_jvm, entrypoint),
             *(*jm_dynamic, "-D", f"metrics.reporter.push.jobName={JOBMANAGER}"),

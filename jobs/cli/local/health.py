@@ -38,9 +38,10 @@ class Health:
 
 
 def broker_answers(info: StackInfo, timeout_s: float = 2.0) -> bool:
-    """Whether the broker lists its cluster. A plain connection comes first: librdkafka is noisy about refused ones."""
+    """Whether all brokers are there. A plain connection comes first: librdkafka is noisy about refused ones."""
     try:
-        socket.create_connection((HOST, info.kafka_port), timeout=timeout_s).close()
+        for port in info.kafka_ports:
+            socket.create_connection((HOST, port), timeout=timeout_s).close()
     except OSError:
         return False
     from confluent_kafka import KafkaException
@@ -50,7 +51,7 @@ def broker_answers(info: StackInfo, timeout_s: float = 2.0) -> bool:
     settings = superuser_settings(info, info.secure) if info.secure else {"bootstrap.servers": info.bootstrap_servers}
     admin = AdminClient({**settings, "log_level": 2})
     try:
-        return bool(admin.list_topics(timeout=timeout_s).brokers)
+        return len(admin.list_topics(timeout=timeout_s).brokers) >= info.brokers
     except KafkaException:
         return False
 

@@ -1,4 +1,4 @@
-"""Writes what the processes of a stack read: Flink's and Kafka's configuration, and folders of jars."""
+"""What was chosen for a stack, and what Flink's processes read of it: their configuration, and folders of jars."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from jobs.cli.local.beam_loopback import write_jar
 from jobs.cli.local.layout import StackLayout
 from jobs.cli.local.ports import HOST
 from jobs.cli.local.profiles import SECURE, base_config, flatten, load_profile
-from jobs.cli.local.secure import SecureFiles, broker_lines, flink_keys
+from jobs.cli.local.secure import SecureFiles, flink_keys
 from jobs.cli.local.zookeeper import ha_config
 from jobs.cli.project import FLINK_CONF, flink_home
 
@@ -43,6 +43,8 @@ class StackInfo:
     internal_port: int | None = None
     secure_folder: str | None = None
     memory_mb: int | None = None
+    brokers: int = 1
+    further_ports: list[list[int]] = field(default_factory=list)  # of each broker but the first: Kafka, controller
 
     @property
     def secure(self) -> SecureFiles | None:
@@ -51,7 +53,11 @@ class StackInfo:
 
     @property
     def bootstrap_servers(self) -> str:
-        return f"{HOST}:{self.kafka_port}"
+        return ",".join(f"{HOST}:{port}" for port in self.kafka_ports)
+
+    @property
+    def kafka_ports(self) -> list[int]:
+        return [self.kafka_port, *(port for port, _ in self.further_ports)]
 
     @property
     def rest_url(self) -> str:
@@ -163,20 +169,3 @@ def _link(folder: Path, files: list[Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         (folder / file.name).symlink_to(file)
-
-
-def write_kafka(info: StackInfo, layout: StackLayout) -> Path:
-    """Render the broker's configuration; returns its path."""
-    own = {
-        "listeners": f"PLAINTEXT://{HOST}:{info.kafka_port},CONTROLLER://{HOST}:{info.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{info.kafka_port},CONTROLLER://{HOST}:{info.controller_port}",
-        "controller.quorum.voters": f"1@{HOST}:{info.controller_port}",
-        "log.dirs": layout.kafka_data,
-    }
-    if info.secure:
-        own |= broker_lines(info, info.secure)
-    target = layout.kafka / "server.properties"
-    base = (FLINK_CONF / "kafka-broker.properties").read_text(encoding="utf-8")
-    target.write_text(base + "\n" + "".join(f"{key}={value}\n" for key, value in own.items()), encoding="utf-8")
-    shutil.copyfile(FLINK_CONF / "kafka-log4j2.properties", layout.kafka / "log4j2.properties")
-    return target

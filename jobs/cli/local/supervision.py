@@ -65,7 +65,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
             f"""
 [program:{name}]
 command={quoted(shlex.join(command))}
-priority={_START_ORDER.get(name, 40)}
+priority={_START_ORDER.get(name.rstrip("-0123456789"), 40)}
 autorestart=true
 startsecs=2
 startretries=30

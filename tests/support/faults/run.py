@@ -138,9 +138,13 @@ class Run:
         answer = meridian("submit", "--config", self.deployment, "--json", *arguments)
         return str(json.loads(answer.stdout)["job_id"])
 
-    def refused(self, *arguments: str) -> str:
-        """What `meridian submit` says when it refuses, as wrong usage."""
-        result = meridian("submit", "--config", self.deployment, *arguments, check=False)
+    def upgrade(self) -> None:
+        """The runbook of a job that keeps failing."""
+        self.job_id = json.loads(meridian("upgrade", "--config", self.deployment, "--json").stdout)["job_id"]
+
+    def refused(self, *arguments: str, command: str = "submit") -> str:
+        """What `meridian submit`, or another command, says when it refuses, as wrong usage."""
+        result = meridian(command, "--config", self.deployment, *arguments, check=False)
         assert result.returncode == 2, f"exit {result.returncode}: {result.stderr}{result.stdout}"
         self.outcome.faults += 1
         return result.stderr
