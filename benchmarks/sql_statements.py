@@ -94,8 +94,14 @@ def script(work: SqlWork, bootstrap: str, topic: str, output: str, name: str, fu
     settings = _SETTINGS | {"pipeline.name": name}
     # Kafka tables push no projection down: what is declared is parsed, read or not.
     further = "lon_deg DOUBLE, lat_deg DOUBLE," if work == "sql-crs" else ""
-    given = {"bootstrap": bootstrap, "topic": topic, "output": output, "crs": TARGET_CRS, "lateness": MAX_LATENESS_MIN}
-    given["further"] = further
+    given = {
+        "bootstrap": bootstrap,
+        "topic": topic,
+        "output": output,
+        "crs": TARGET_CRS,
+        "lateness": MAX_LATENESS_MIN,
+        "further": further,
+    }
     statements = [f"SET '{key}' = '{value}'" for key, value in settings.items()]
     statements += [_ALIGNED.format(**given), _SUMMARIES.format(**given)]
     if work == "sql-crs":

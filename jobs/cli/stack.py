@@ -260,13 +260,14 @@ def _start(wanted: dict[str, Any], layout: StackLayout, supervisor: Supervisor, 
         others[name] = first_free(start + shift, taken)
         taken.add(others[name])
     others["further_ports"] = []
-    for _ in range(1, wanted["brokers"]):
+    brokers = wanted.pop("brokers")
+    for _ in range(1, brokers):
         kafka_port = first_free(9094 + shift, taken)
         controller_port = first_free(kafka_port + 1, taken)
         others["further_ports"].append([kafka_port, controller_port])
         taken |= {kafka_port, controller_port}
     if wanted.pop("secure", False):
-        if wanted["brokers"] > 1:
+        if brokers > 1:
             raise CliError("--secure goes with one broker", EXIT_USAGE, "leave out --brokers")
         if observe_port:
             hint = "run `meridian exporter --config` and a Prometheus of your own"

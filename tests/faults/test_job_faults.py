@@ -104,21 +104,18 @@ def test_a_job_that_keeps_failing_goes_on_when_its_topic_was_mended(faults: Star
     with faults("a topic refuses every record") as run:
         run.await_checkpoint()
         with run.fault():
-            set_topic(run, run.topics.aligned, {"max.message.bytes": "100"})
+            limit_messages(run, run.topics.aligned, max_bytes=100)
             wait_for(lambda: run.restarts() >= 3, 120, "a job that keeps failing")
             assert "meridian topics mend" in run.refused(command="upgrade")
             meridian("topics", "mend", "--config", run.deployment)
             run.upgrade()
 
 
-def set_topic(run: Run, topic: str, settings: dict[str, str]) -> None:
+def limit_messages(run: Run, topic: str, max_bytes: int) -> None:
     admin = AdminClient({"bootstrap.servers": run.stack.bootstrap_servers})
-    entries = [
-        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
-    ]
-    changed = admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)])
-    for future in changed.values():
-        future.result()
+    limit = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[limit])
+    admin.incremental_alter_configs([resource])[resource].result()
 
 
 def test_duplicates_across_restarts(faults: StartRun) -> None:

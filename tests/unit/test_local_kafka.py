@@ -24,9 +24,7 @@ def layout(tmp_path: Path) -> StackLayout:
 
 def info(brokers: int) -> StackInfo:
     further = [[19_094 + 2 * n, 19_095 + 2 * n] for n in range(brokers - 1)]
-    return StackInfo(
-        19_092, 19_093, 18_081, 16_123, 19_249, 2, 2, "/java", "now", brokers=brokers, further_ports=further
-    )  # fmt: skip
+    return StackInfo(19_092, 19_093, 18_081, 16_123, 19_249, 2, 2, "/java", "now", further_ports=further)
 
 
 def settings(file: Path) -> dict[str, str]:

@@ -40,10 +40,6 @@ class Node(NamedTuple):
     def name(self) -> str:
         return BROKER if self.number == 1 else f"{BROKER}-{self.number}"
 
-    @property
-    def log_file(self) -> str:
-        return f"{self.name}.log"
-
     def properties_file(self, layout: StackLayout) -> Path:
         return layout.kafka / ("server.properties" if self.number == 1 else f"server-{self.number}.properties")
 
@@ -120,11 +116,7 @@ def format_storage(info: StackInfo, layout: StackLayout, java: Java, env: Mappin
 def broker_commands(info: StackInfo, layout: StackLayout, java: Java) -> dict[str, list[str]]:
     """Command line by process name."""
     return {
-        node.name: [
-            *_java(layout, java, node.log_file, *_HEAP),
-            "kafka.Kafka",
-            str(node.properties_file(layout)),
-        ]
+        node.name: [*_java(layout, java, f"{node.name}.log", *_HEAP), "kafka.Kafka", str(node.properties_file(layout))]
         for node in nodes_of(info)
     }
 

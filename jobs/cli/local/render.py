@@ -43,7 +43,6 @@ class StackInfo:
     internal_port: int | None = None
     secure_folder: str | None = None
     memory_mb: int | None = None
-    brokers: int = 1
     further_ports: list[list[int]] = field(default_factory=list)  # of each broker but the first: Kafka, controller
 
     @property
@@ -58,6 +57,10 @@ class StackInfo:
     @property
     def kafka_ports(self) -> list[int]:
         return [self.kafka_port, *(port for port, _ in self.further_ports)]
+
+    @property
+    def brokers(self) -> int:
+        return len(self.kafka_ports)
 
     @property
     def rest_url(self) -> str:

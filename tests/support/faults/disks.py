@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,17 @@ def full(folder: Path) -> Iterator[None]:
     """No byte can be written there while the block runs."""
     ballast = folder / "ballast"
     try:
-        with ballast.open("wb", buffering=0) as file, suppress(OSError):  # ENOSPC ends it
-            while True:
-                file.write(_BLOCK)
+        _fill(ballast)
         yield
     finally:
         ballast.unlink()
+
+
+def _fill(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(_BLOCK)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
