@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
 from jobs.pipeline.grid_config import GridDeployment, Source
-from jobs.pipeline.kafka_options import common_options
+from jobs.pipeline.kafka_options import common_options, producer_options
 from jobs.pipeline.raw_table import APPEND_MS, span_options
 from udfs.grid.outputs import Kind
 
@@ -47,10 +47,7 @@ def grid_sink_table(deployment: GridDeployment, kind: Kind) -> TableDescriptor:
     """Describe a sink; see `jobs.pipeline.sink_tables` for its settings."""
     schema = Schema.new_builder().column("key", DataTypes.BYTES()).column("record", DataTypes.BYTES()).build()
     options = {
-        "properties.compression.type": "lz4",
-        "properties.linger.ms": "20",
-        "properties.batch.size": "262144",
-        **common_options(deployment),
+        **producer_options(deployment),
         "topic": getattr(deployment.topics, kind.value).name,
         "key.format": "raw",
         "key.fields": "key",
@@ -59,7 +56,6 @@ def grid_sink_table(deployment: GridDeployment, kind: Kind) -> TableDescriptor:
         "sink.delivery-guarantee": "exactly-once",
         "sink.transactional-id-prefix": f"meridian-{deployment.name}-{kind.value}",
         "properties.transaction.timeout.ms": str(deployment.kafka.transaction_timeout),
-        "properties.max.request.size": "16777216",
     }
     descriptor = TableDescriptor.for_connector("kafka").schema(schema)
     for name, value in options.items():

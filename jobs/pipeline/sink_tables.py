@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
 from jobs.pipeline.config import Deployment
-from jobs.pipeline.kafka_options import common_options
+from jobs.pipeline.kafka_options import producer_options
 from udfs.outputs import Sink
 
 _GUARANTEE = {"exactly-once": "exactly-once", "at-least-once": "at-least-once", "best-effort": "none"}
@@ -20,18 +20,13 @@ def sink_table(deployment: Deployment, sink: Sink) -> TableDescriptor:
     topic = getattr(deployment.topics, sink.kind.value)
     schema = Schema.new_builder().column("key", DataTypes.BYTES()).column("record", DataTypes.BYTES()).build()
     options = {
-        # Defaults: the deployment's own properties of these names win.
-        "properties.compression.type": "lz4",
-        "properties.linger.ms": "20",
-        "properties.batch.size": "262144",
-        **common_options(deployment),
+        **producer_options(deployment),
         "topic": topic.name,
         "key.format": "raw",
         "key.fields": "key",
         "value.format": "raw",
         "value.fields-include": "EXCEPT_KEY",
         "sink.delivery-guarantee": _GUARANTEE[sink.delivery],
-        "properties.max.request.size": "16777216",
     }
     if sink.delivery == "exactly-once":
         options["sink.transactional-id-prefix"] = f"meridian-{deployment.name}-{sink.name}"

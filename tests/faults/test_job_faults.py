@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from benchmarks.workload import Record
+from jobs.cli.console import EXIT_ENVIRONMENT
 from tests.faults.conftest import StartRun
 from tests.integration.support import meridian, wait_for
 from tests.support.faults.feed import event_ms, stamped
@@ -106,7 +107,7 @@ def test_a_job_that_keeps_failing_goes_on_when_its_topic_was_mended(faults: Star
         with run.fault():
             limit_messages(run, run.topics.aligned, max_bytes=100)
             wait_for(lambda: run.restarts() >= 3, 120, "a job that keeps failing")
-            assert "meridian topics mend" in run.refused(command="upgrade")
+            assert "meridian topics mend" in run.refused(command="upgrade", code=EXIT_ENVIRONMENT)
             meridian("topics", "mend", "--config", run.deployment)
             run.upgrade()
 

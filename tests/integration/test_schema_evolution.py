@@ -99,6 +99,11 @@ class Producers:
         schema = Schema((SCHEMAS / "reading.proto").read_text(), "PROTOBUF")
         self._ids["protobuf"] = self._client.register_schema("other.raw-value", schema)
 
+    def register_unseen(self) -> int:
+        """The first version's fields under an id that no job has asked for."""
+        schema = Schema(json.dumps(VERSIONS["v1"] | {"doc": "as of another producer"}), "AVRO")
+        return self._client.register_schema("another.raw-value", schema)
+
     def send(self, *names: str, schema_id: int | None = None) -> int:
         """Send some readings of each version in turn; how many."""
         records = []
@@ -155,6 +160,11 @@ def upgrade(stack: Stack, deployment_file: Path) -> str:
     return job_id
 
 
+def send_again(deployment_file: Path, reason: str) -> int:
+    answer = meridian("replay-dlq", "send", "--config", deployment_file, "--reason", reason, "--json")
+    return int(json.loads(answer.stdout)["sent"])
+
+
 @pytest.fixture
 def registry() -> Any:
     with RegistryStandIn() as stand_in:
@@ -200,10 +210,7 @@ def test_three_versions_of_producers_and_jobs_run_together(
         assert all("field battery: double cannot be read as int" in letter["message"] for letter in letters())
 
         upgrade(stack, files["v2"])
-        resent = json.loads(
-            meridian("replay-dlq", "send", "--config", files["v2"], "--reason", "unusable_schema", "--json").stdout
-        )
-        assert resent["sent"] == early
+        assert send_again(files["v2"], "unusable_schema") == early
         expected.update({event_id: "job-v2" for event_id, name in producers.readings.items() if name == "v2"})
         producers.register("v3")
         producers.register_protobuf()
@@ -213,15 +220,21 @@ def test_three_versions_of_producers_and_jobs_run_together(
         assert code == 0, said
 
         # The new job's workers start without the registry: they know what their machine has known, refuse what it has
-        # not, and do not fail.
+        # not, and do not fail. What they refused is sent again when the registry is back.
         lookups = [r for r in registry.requests if r.startswith("GET /schemas/ids/")]
         assert len(lookups) <= 2 * 4, "at most one request for each of two workers and four ids"
+        unseen = producers.register_unseen()
         registry.stop()
         last = upgrade(stack, files["v3"])
         sent_through("job-v3", "v1", "v2", "v3", "protobuf")
-        unknown = producers.send("v1", schema_id=4_711)
+        before = set(producers.readings)
+        unknown = producers.send("v1", schema_id=unseen)
         wait_for(lambda: len(letters()) >= early + unknown, 90, "refused without the registry")
         assert sum(letter["reason"] == "schema_unreachable" for letter in letters()) == unknown
+        registry.start()
+        assert send_again(files["v3"], "schema_unreachable") == unknown
+        expected.update(dict.fromkeys(producers.readings.keys() - before, "job-v3"))
+        wait_for(lambda: expected.keys() <= aligned().keys(), 90, "aligned, the registry is back")
         assert failures(stack, last) == []
 
         verdict = audit(files["v3"])

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 from benchmarks.broker_io import Undelivered
 from benchmarks.oracle import judge, read_truth
 from benchmarks.settings import Topics
+from jobs.cli.console import EXIT_USAGE
 from jobs.cluster.rest import TERMINAL_STATES, ClusterError
 from jobs.cluster.restore_points import latest, points_of
 from tests.integration.support import (
@@ -142,10 +143,10 @@ class Run:
         """The runbook of a job that keeps failing."""
         self.job_id = json.loads(meridian("upgrade", "--config", self.deployment, "--json").stdout)["job_id"]
 
-    def refused(self, *arguments: str, command: str = "submit") -> str:
-        """What `meridian submit`, or another command, says when it refuses, as wrong usage."""
+    def refused(self, *arguments: str, command: str = "submit", code: int = EXIT_USAGE) -> str:
+        """What `meridian submit`, or another command, says when it refuses."""
         result = meridian(command, "--config", self.deployment, *arguments, check=False)
-        assert result.returncode == 2, f"exit {result.returncode}: {result.stderr}{result.stdout}"
+        assert result.returncode == code, f"exit {result.returncode}: {result.stderr}{result.stdout}"
         self.outcome.faults += 1
         return result.stderr
 
