@@ -1,4 +1,7 @@
-"""Facts from Flink's REST API. Rates are differences of two looks, `sample_s` apart.
+"""Facts from Flink's REST API.
+
+Rates are differences of two looks, `sample_s` apart or more: what the JobManager says of a task is as old as its last
+question to the TaskManager, which on a busy machine can be the same for some seconds.
 
 Source: https://nightlies.apache.org/flink/flink-docs-release-2.2/docs/ops/rest_api/
 """
@@ -14,6 +17,7 @@ from jobs.doctor.facts import Checkpoints, Cluster, Job, Operator, Worker
 from jobs.pipeline.operators import SOURCE
 
 _FAILED = "FAILED"
+_MOST_LOOKS = 3
 _HEAP = {
     "gc_ms_per_s": "Status.JVM.GarbageCollector.All.TimeMsPerSecond",
     "metaspace_used": "Status.JVM.Memory.Metaspace.Used",
@@ -24,9 +28,16 @@ _HEAP = {
 
 
 class _Subtask(NamedTuple):
+    """Of its time so far, and what it has read."""
+
     backpressured_ms: float
     busy_ms: float
+    idle_ms: float
     read_bytes: int
+
+    @property
+    def counted_ms(self) -> float:
+        return self.backpressured_ms + self.busy_ms + self.idle_ms
 
 
 def collect_cluster(rest: FlinkRest, url: str) -> tuple[Cluster, dict[str, str]]:
@@ -86,7 +97,7 @@ def _worker(rest: FlinkRest, worker_id: str) -> Worker:
 
 
 def _operators(rest: FlinkRest, described: dict[str, Any], sample_s: float) -> tuple[Operator, ...]:
-    """In the order of the flow; an operator that has restarted in between has no rates."""
+    """In the order of the flow; a subtask that has restarted in between, or tells nothing new, has no rates."""
     job_id = described["jid"]
     names = {vertex["id"]: short_name(vertex["name"]) for vertex in described["vertices"]}
     feeds: dict[str, list[str]] = {vertex: [] for vertex in names}
@@ -97,20 +108,24 @@ def _operators(rest: FlinkRest, described: dict[str, Any], sample_s: float) -> t
             if source.get("ship_strategy") == "HASH":
                 keyed.add(node["id"])
     before = {vertex: _subtasks(rest, job_id, vertex) for vertex in names}
-    began_s = time.monotonic()
-    time.sleep(sample_s)
+    for _ in range(_MOST_LOOKS):
+        time.sleep(sample_s)
+        after = {vertex: _subtasks(rest, job_id, vertex) for vertex in names}
+        if all(new.counted_ms > old.counted_ms for v in names for old, new in zip(before[v], after[v], strict=False)):
+            break
     found = []
     for vertex, name in names.items():
-        passed_s = max(time.monotonic() - began_s, 1e-3)
-        after = _subtasks(rest, job_id, vertex)
-        pairs = list(zip(before[vertex], after, strict=False))
-        grown = all(old.busy_ms <= new.busy_ms for old, new in pairs)
+        pairs = [
+            (old, new)
+            for old, new in zip(before[vertex], after[vertex], strict=False)
+            if new.counted_ms > old.counted_ms and new.busy_ms >= old.busy_ms
+        ]
         found.append(
             Operator(
                 name,
-                tuple((new.backpressured_ms - old.backpressured_ms) / passed_s for old, new in pairs) if grown else (),
-                tuple((new.busy_ms - old.busy_ms) / passed_s for old, new in pairs) if grown else (),
-                tuple(subtask.read_bytes for subtask in after),
+                tuple(_rate(new.backpressured_ms - old.backpressured_ms, old, new) for old, new in pairs),
+                tuple(_rate(new.busy_ms - old.busy_ms, old, new) for old, new in pairs),
+                tuple(subtask.read_bytes for subtask in after[vertex]),
                 tuple(feeds[vertex]),
                 vertex in keyed,
             )
@@ -118,11 +133,19 @@ def _operators(rest: FlinkRest, described: dict[str, Any], sample_s: float) -> t
     return tuple(found)
 
 
+def _rate(grown_ms: float, old: _Subtask, new: _Subtask) -> float:
+    """In ms of each second that the subtask has counted, which need not be the seconds between the looks."""
+    return grown_ms / (new.counted_ms - old.counted_ms) * 1_000
+
+
 def _subtasks(rest: FlinkRest, job_id: str, vertex: str) -> list[_Subtask]:
     figures = [s["metrics"] for s in rest.get(f"/jobs/{job_id}/vertices/{vertex}")["subtasks"]]
     return [
         _Subtask(
-            _number(m["accumulated-backpressured-time"]), _number(m["accumulated-busy-time"]), int(m["read-bytes"])
+            _number(m["accumulated-backpressured-time"]),
+            _number(m["accumulated-busy-time"]),
+            _number(m["accumulated-idle-time"]),
+            int(m["read-bytes"]),
         )
         for m in figures
     ]

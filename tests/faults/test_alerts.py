@@ -1,7 +1,7 @@
 """Each alert fires on a real fault of a real run, and clears when the fault is over. On demand: they take minutes.
 
 Times of the rules are a fifth of what they are (`tests/support/quick_rules.py`): ranges, offsets, `for`, ages of five
-minutes. docs/metrics.md says which alert is shown by which fault.
+minutes. docs/metrics.md says which alert is shown by which fault. `TransactionLost` is in `test_job_limits.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.integration.support import (
     wait_until_running,
     write_deployment,
 )
-from tests.support.faults.processes import BROKER, JOBMANAGER, await_metadata, no_checkpoints, stopped
+from tests.support.faults.processes import BROKER, no_checkpoints, stopped
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt_bridge import BridgeProcess, Publisher, reading, write_bridge
 from tests.support.prometheus import Prometheus
@@ -196,16 +196,24 @@ def test_processes_that_hang_or_are_gone(well: Scene, tmp_path: Path) -> None:
         assert bridge.stop() == 0
 
 
-def test_a_transaction_that_expires_before_it_is_committed(well: Scene) -> None:
-    """The JobManager hangs when a checkpoint is complete, before it says so, for longer than Kafka waits."""
-    age = f'max(meridian_topic_open_transaction_seconds{{topic="{NAME}.aligned"}})'
-    with traffic(well.stack, usual):
-        await_metadata(well.stack, well.job_id)
-        with stopped(members(well.stack, JOBMANAGER)):
-            wait_for(lambda: well.prometheus.numbers(age)[0] > 30, 90, "the transaction stays open")
-            wait_for(lambda: well.prometheus.numbers(age) == [0], 120, "the broker aborts it")
-        well.fire({"TransactionLost"}, 150, "a transaction that had expired is to be committed")
-        well.clear({"TransactionLost"}, 200, "that was long ago")
+@needs_mosquitto
+def test_a_breaker_that_opens_and_what_it_has_diverted(well: Scene, tmp_path: Path) -> None:
+    cold = tmp_path / "cold"
+    breakers = {"cold": {"folder": str(cold)}, "kafka": {"open_for": "3 s", "trials": 3, "gone_after": "3 s"}}
+    mqtt = Mosquitto(tmp_path)
+    file = write_bridge(tmp_path, well.deployment, mqtt.port, metrics_port=0, breakers=breakers)
+    with mqtt, BridgeProcess(file) as bridge:
+        bridge.wait_for("counters", connected=True)
+        publisher = Publisher(mqtt)
+        with stopped(members(well.stack, BROKER)):
+            publisher.publish((number, reading(number)) for number in range(500))
+            well.fire({"BreakerOpen"}, 90, "Kafka hangs while a bridge with a breaker is sent to")
+        publisher.publish((number, reading(number)) for number in range(500, 1_000))  # something to try with
+        well.fire({"ColdReadings"}, 120, "Kafka goes on, and the breaker is closed")
+        well.clear({"BreakerOpen"}, 60, "the breaker is closed")
+        meridian("cold", "reingest", cold, "--config", well.deployment)
+        well.clear({"ColdReadings"}, 90, "what was diverted has been sent again")
+        assert bridge.stop() == 0
 
 
 def targets(stack: Stack) -> list[Path]:

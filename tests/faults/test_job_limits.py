@@ -10,11 +10,14 @@ from pathlib import Path
 import psutil
 
 from tests.faults.conftest import execution_mode, note
+from tests.integration.conftest import prometheus as prometheus  # a fixture
 from tests.integration.support import Stack, members, meridian, running_job, wait_for, wait_until_running
 from tests.integration.support import write_deployment as write
 from tests.support.faults.processes import TASKMANAGER, WORKER
 from tests.support.faults.report import Outcome
 from tests.support.faults.run import Run
+from tests.support.prometheus import Prometheus
+from tests.support.quick_rules import load_quick_rules
 
 TIMEOUT_S, OUTAGE_S = 60, 90  # the broker looks for expired transactions every 10 s
 CYCLES, WARM = 20, 5
@@ -23,9 +26,10 @@ _FAILED = re.compile(r".*\.failedCommittables")
 
 
 def test_an_outage_beyond_the_transaction_timeout_is_seen_and_its_runbook_followed(
-    stack: Stack, tmp_path: Path
+    stack: Stack, prometheus: Prometheus, tmp_path: Path
 ) -> None:
     """All TaskManagers stand still from the moment when a checkpoint counts until its transactions have expired."""
+    load_quick_rules(stack, prometheus, tmp_path / "rules")
     outcome = Outcome("outage beyond the transaction timeout", seed=1)
     note(outcome)
     kafka = {"bootstrap_servers": stack.bootstrap_servers, "transaction_timeout": f"{TIMEOUT_S} s"}
@@ -36,6 +40,8 @@ def test_an_outage_beyond_the_transaction_timeout_is_seen_and_its_runbook_follow
                 time.sleep(OUTAGE_S)
             # At once: the counters begin anew with each restart.
             wait_for(lambda: failed_committables(run), 120, "what the alert TransactionLost looks at")
+        alerts = {"job_name": f"meridian-{run.name}"}
+        wait_for(lambda: "TransactionLost" in prometheus.firing(**alerts), 60, "TransactionLost fires")
         outcome.records = run.feed.stop()
         verdict = run.audit()
         assert not verdict["ok"] and verdict["lost"] > 0, "the loss went unnoticed"
@@ -44,6 +50,7 @@ def test_an_outage_beyond_the_transaction_timeout_is_seen_and_its_runbook_follow
         made = json.loads(meridian("reprocess", "--config", run.deployment, "--json").stdout)
         meridian("outputs", "switch", str(made["version"]), "--config", run.deployment)  # refuses what does not close
         outcome.lost, outcome.doubled, outcome.wrong = 0, 0, 0
+        wait_for(lambda: "TransactionLost" not in prometheus.firing(**alerts), 200, "TransactionLost clears")
         outcome.passed = True
     finally:
         run.abandon()

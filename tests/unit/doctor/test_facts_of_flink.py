@@ -13,11 +13,12 @@ REFUSED = "deduplicate.stage.assign_cell.reason.outside_region.invalid"
 ALIGNED = "deduplicate.stream.weather.aligned"
 
 
-def _subtask(backpressured: int, busy: float | str, read_bytes: int) -> dict[str, Any]:
+def _subtask(backpressured: int, busy: float | str, read_bytes: int, idle: int = 0) -> dict[str, Any]:
     return {
         "metrics": {
             "accumulated-backpressured-time": backpressured,
             "accumulated-busy-time": busy,
+            "accumulated-idle-time": idle,
             "read-bytes": read_bytes,
         }
     }
@@ -51,7 +52,9 @@ class Answers(FlinkRest):
             },
             "/jobs/j/exceptions?maxExceptions=1": {"exceptionHistory": {}},
             "/jobs/j/vertices/a": {"subtasks": [_subtask(900 if second else 400, 10.0, 10), _subtask(0, "NaN", 30)]},
-            "/jobs/j/vertices/b": {"subtasks": [_subtask(0, 500.0 if second else 100.0, 7)]},
+            "/jobs/j/vertices/b": {
+                "subtasks": [_subtask(0, 500.0 if second else 100.0, 7, idle=1_600 if second else 0)]
+            },
             "/jobs/j/vertices/b/watermarks": [{"id": "0.currentInputWatermark", "value": "5"}],
             "/jobs/j/vertices/b/subtasks/metrics": [{"id": REFUSED}, {"id": ALIGNED}],
             f"/jobs/j/vertices/b/subtasks/metrics?get={REFUSED},{ALIGNED}&agg=sum": [
@@ -88,8 +91,8 @@ def test_rates_are_differences_and_operators_know_what_they_feed() -> None:
     operators = {operator.name: operator for operator in job.operators}
     assert operators["raw"].feeds == ("deduplicate",)
     assert (operators["raw"].is_keyed, operators["deduplicate"].is_keyed) == (False, True)
-    assert 1_000 < operators["raw"].backpressured <= 500 / 0.05
-    assert operators["deduplicate"].busy > 1_000
+    assert operators["raw"].backpressured_ms_per_s == (1_000.0,), "the other subtask tells nothing new"
+    assert operators["deduplicate"].busy_ms_per_s == (200.0,)
     assert operators["raw"].read_bytes == (10, 30)
     assert (job.pending_records, job.is_failing) == (1_200, False)
 
