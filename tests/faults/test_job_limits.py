@@ -45,7 +45,8 @@ def test_an_outage_beyond_the_transaction_timeout_is_seen_and_its_runbook_follow
         outcome.records = run.feed.stop()
         verdict = run.audit()
         assert not verdict["ok"] and verdict["lost"] > 0, "the loss went unnoticed"
-        assert (verdict["doubled"], verdict["wrong_class"]) == (0, 0)
+        assert verdict["doubled"] == 0
+        assert sum(d["unaligned"] for d in verdict["definitions"]) > 0, "windows hold what the aligned topic has lost"
 
         made = json.loads(meridian("reprocess", "--config", run.deployment, "--json").stdout)
         meridian("outputs", "switch", str(made["version"]), "--config", run.deployment)  # refuses what does not close

@@ -1,14 +1,18 @@
-"""A job that is scaled under readings: everything is read once, and goes on where it was."""
+"""A job that is scaled under readings, by hand and by itself: everything is read once, and goes on where it was."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
 
 from tests.faults.conftest import StartRun
-from tests.integration.support import meridian
+from tests.integration.support import ROOT, meridian, wait_for
 from tests.support.faults.run import Run
 
 
@@ -19,6 +23,42 @@ def test_scaled_down_and_up_under_readings(faults: StartRun) -> None:
         scale(run, 2)
         assert_figures(run)
         assert_refused(run)
+
+
+def test_a_job_that_misses_its_sla_is_scaled_by_itself(faults: StartRun) -> None:
+    """Takes what the policy takes: five minutes after the start, and one of pressure."""
+    with faults("autoscaled 1 -> 2", parallelism=1) as run:
+        promise(run, sla="200 ms")  # half of what a reading takes on two busy cores
+        with autoscaling(run), run.fault():
+            wait_for(lambda: parallelism_of(run) == 2, 600, "the job has two subtasks")
+
+
+@contextmanager
+def autoscaling(run: Run) -> Iterator[None]:
+    command = [sys.executable, "-m", "jobs.cli.main", "autoscale", "--config", str(run.deployment), "--interval", "20"]
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        yield
+        assert process.poll() is None, "it goes on looking"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def parallelism_of(run: Run) -> int | None:
+    """Of the job that runs now under the run's name; the run goes on with that one."""
+    job = run.stack.rest.running(f"meridian-{run.name}")
+    if job is None or run.stack.rest.state(job.id) != "RUNNING":
+        return None
+    run.job_id = job.id
+    return run.stack.rest.parallelism(job.id)
+
+
+def promise(run: Run, sla: str) -> None:
+    """Give the first stream an SLA, in a deployment file that is read anew."""
+    document = yaml.safe_load(run.deployment.read_text())
+    document["streams"][0]["sla"] = sla
+    run.deployment.write_text(yaml.safe_dump(document))
 
 
 def scale(run: Run, parallelism: int) -> None:
@@ -44,9 +84,7 @@ def goes_on(run: Run, answer: dict[str, Any], parallelism: int) -> None:
 
 def assert_figures(run: Run) -> None:
     """What `meridian autoscale` sees of a job that is fed 2,000 records a second."""
-    document = yaml.safe_load(run.deployment.read_text())
-    document["streams"][0]["sla"] = "1 h"
-    run.deployment.write_text(yaml.safe_dump(document))
+    promise(run, sla="1 h")
     looked = meridian("autoscale", "--config", run.deployment, "--once", "--dry-run", "--json", "--sample", "3")
     figures = json.loads(looked.stdout)
     assert figures["target"] is None and "started lately" in figures["reason"], figures

@@ -59,6 +59,7 @@ class Run:
         self.name = re.sub(r"[^a-z0-9]+", "-", f"fault {outcome.scenario} {outcome.seed}")
         self.deployment = write_deployment(folder / "deployment.yaml", self.name, WHOLE, **changes)
         self.topics = Topics(self.name)
+        self.revives = False  # whether a job that has used up its restarts is submitted again, as its runbook says
         self._rng = random.Random(outcome.seed)
         meridian("topics", "create", "--config", self.deployment)
         self.job_id = self.submit()
@@ -189,9 +190,21 @@ class Run:
         """Wait until results of what is sent from now on are committed in all partitions; when that was."""
         ends = wait_for(self._raw_ends, 120, "the broker answers")
         mark = self.watcher.mark(dict.fromkeys(range(4), 0) | ends)
-        wait_for(lambda: mark.passed_s is not None, LONGEST_RECOVERY_S, "results of what was sent after the fault")
+        what = "results of what was sent after the fault"
+        wait_for(lambda: mark.passed_s is not None or self.has_given_up(), LONGEST_RECOVERY_S, what)
+        if mark.passed_s is None:
+            assert self.revives, "the job has used up its restarts"
+            self.go_on(self.newest_point())
+            wait_for(lambda: mark.passed_s is not None, LONGEST_RECOVERY_S, what)
         assert mark.passed_s is not None
         return mark.passed_s
+
+    def has_given_up(self) -> bool:
+        """Whether the job has failed as often as `restart-strategy` allows without a while of calm."""
+        try:
+            return self.stack.rest.state(self.job_id) == "FAILED"
+        except ClusterError:
+            return False
 
     def _raw_ends(self) -> dict[int, int]:
         try:

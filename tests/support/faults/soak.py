@@ -85,6 +85,7 @@ def soak(stack: Stack, folder: Path, minutes: float, seed: int, say: Say, execut
     ends_s = time.monotonic() + minutes * 60
     done: Counter[str] = Counter()
     with fault_run(stack, folder, outcome, readings=0, rate=RATE, execution_mode=execution_mode) as run:
+        run.revives = True  # a fault a minute leaves no five minutes of calm, after which Flink would count anew
         while time.monotonic() < ends_s:
             provoke = FAULTS[outcome.faults] if outcome.faults < len(FAULTS) else chance.choice(FAULTS)
             what = provoke.__name__.replace("_", " ")
