@@ -34,7 +34,7 @@ from tests.integration.support import (
 )
 from tests.support.faults.processes import BROKER, no_checkpoints, stopped
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
-from tests.support.mqtt_bridge import BridgeProcess, Publisher, reading, write_bridge
+from tests.support.mqtt_bridge import BridgeProcess, Publisher, Steady, reading, write_bridge
 from tests.support.prometheus import Prometheus
 from tests.support.quick_rules import load_quick_rules
 
@@ -204,15 +204,15 @@ def test_a_breaker_that_opens_and_what_it_has_diverted(well: Scene, tmp_path: Pa
     file = write_bridge(tmp_path, well.deployment, mqtt.port, metrics_port=0, breakers=breakers)
     with mqtt, BridgeProcess(file) as bridge:
         bridge.wait_for("counters", connected=True)
-        publisher = Publisher(mqtt)
+        steady = Steady(Publisher(mqtt), rate=20)
+        steady.start()
         with stopped(members(well.stack, BROKER)):
-            publisher.publish((number, reading(number)) for number in range(500))
             well.fire({"BreakerOpen"}, 90, "Kafka hangs while a bridge with a breaker is sent to")
-        publisher.publish((number, reading(number)) for number in range(500, 1_000))  # something to try with
         well.fire({"ColdReadings"}, 120, "Kafka goes on, and the breaker is closed")
         well.clear({"BreakerOpen"}, 60, "the breaker is closed")
         meridian("cold", "reingest", cold, "--config", well.deployment)
         well.clear({"ColdReadings"}, 90, "what was diverted has been sent again")
+        steady.end()
         assert bridge.stop() == 0
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from tests.integration.support import (
 )
 from tests.support.bridges import account_of, bridge
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
-from tests.support.mqtt_bridge import BridgeProcess, Publisher, numbers_in, reading, write_bridge
+from tests.support.mqtt_bridge import BridgeProcess, Publisher, Steady, numbers_in, reading, write_bridge
 from tests.support.rest_scene import Scene
 from tests.support.rest_source import reading as pushed
 
@@ -70,29 +69,6 @@ def bridge_file(folder: Path, deployment: Path, broker: Mosquitto, **kafka: Any)
     )
 
 
-class Steady(threading.Thread):
-    """Publishes readings 0, 1, 2, … at `RATE` until it is told to end."""
-
-    def __init__(self, publisher: Publisher) -> None:
-        super().__init__(daemon=True)
-        self._publisher, self._is_over = publisher, threading.Event()
-
-    def run(self) -> None:
-        self._publisher.publish(self._readings())
-
-    def _readings(self) -> Iterator[tuple[int, tuple[str, bytes]]]:
-        begin_s, number = time.monotonic(), 0
-        while not self._is_over.wait(max(0.0, begin_s + number / RATE - time.monotonic())):
-            yield number, reading(number)
-            number += 1
-
-    def end(self) -> set[int]:
-        """The numbers that the MQTT broker has acknowledged."""
-        self._is_over.set()
-        self.join()
-        return self._publisher.finish()
-
-
 def account(report: dict[str, Any]) -> dict[str, int]:
     [found] = report["bridges"]
     return {name: found[name] for name in ("received", "raw", "cold", "unconfirmed", "lost", "wrong")}
@@ -108,7 +84,7 @@ def test_kafka_hangs_and_every_reading_is_aligned_once_after_the_cold_store_was_
         wait_until_running(stack, job_id)
         with BridgeProcess(bridge_file(tmp_path, deployment, broker, gone_after="3 s")) as bridge:
             bridge.wait_for("subscribed")
-            steady = Steady(Publisher(broker))
+            steady = Steady(Publisher(broker), RATE)
             steady.start()
             time.sleep(3)
             kafka.suspend()

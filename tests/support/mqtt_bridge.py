@@ -158,6 +158,29 @@ class Publisher:
         return {number for mid, numbers in self._sent.items() for number in numbers[: self._acknowledged[mid]]}
 
 
+class Steady(threading.Thread):
+    """Publishes readings 0, 1, 2, … at a rate, in messages a second, until it is told to end."""
+
+    def __init__(self, publisher: Publisher, rate: float) -> None:
+        super().__init__(daemon=True)
+        self._publisher, self._rate, self._is_over = publisher, rate, threading.Event()
+
+    def run(self) -> None:
+        self._publisher.publish(self._readings())
+
+    def _readings(self) -> Iterator[tuple[int, tuple[str, bytes]]]:
+        begin_s, number = time.monotonic(), 0
+        while not self._is_over.wait(max(0.0, begin_s + number / self._rate - time.monotonic())):
+            yield number, reading(number)
+            number += 1
+
+    def end(self) -> set[int]:
+        """The numbers that the MQTT broker has acknowledged."""
+        self._is_over.set()
+        self.join()
+        return self._publisher.finish()
+
+
 def consume(bootstrap_servers: str, topic: str) -> Iterator[Message]:
     """All records of a topic, as they are now."""
     consumer = Consumer(
