@@ -18,11 +18,10 @@ import pytest
 from jobs.cli.local.ports import first_free
 from tests.integration.conftest import KAFKA_PORT, observe_options, started_stack
 from tests.integration.support import Stack
-from tests.support.faults.report import Outcome, table, write
+from tests.support.faults.report import Outcome, noted, table, write
 from tests.support.faults.run import Run, fault_run
 
 _RATE = 2_000  # a second; what two busy cores bear beside everything else
-_outcomes: list[Outcome] = []
 
 
 class StartRun(Protocol):
@@ -57,7 +56,7 @@ def faults(stack: Stack, tmp_path: Path, seed: int) -> StartRun:
 
     def start(scenario: str, **changes: Any) -> AbstractContextManager[Run]:
         outcome = Outcome(scenario if mode == "process" else f"{scenario} ({mode})", seed)
-        note(outcome)
+        noted.append(outcome)
         return fault_run(stack, tmp_path, outcome, readings, _RATE, execution_mode=mode, **changes)
 
     return start
@@ -67,16 +66,11 @@ def execution_mode() -> str:
     return os.environ.get("MERIDIAN_FAULT_MODE", "process")
 
 
-def note(outcome: Outcome) -> None:
-    """Have a run in the table at the end."""
-    _outcomes.append(outcome)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not _outcomes:
+    if not noted:
         return
     terminalreporter.section("faults")
-    terminalreporter.write_line(table(_outcomes))
+    terminalreporter.write_line(table(noted))
     if file := os.environ.get("MERIDIAN_FAULT_REPORT"):
-        write(_outcomes, Path(file))
+        write(noted, Path(file))
         terminalreporter.write_line(f"written to {file}")

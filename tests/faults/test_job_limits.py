@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.conftest import execution_mode, note
+from tests.faults.conftest import execution_mode
 from tests.integration.conftest import prometheus as prometheus  # a fixture
 from tests.integration.support import Stack, members, meridian, running_job, wait_for, wait_until_running
 from tests.integration.support import write_deployment as write
 from tests.support.faults.processes import TASKMANAGER, WORKER
-from tests.support.faults.report import Outcome
+from tests.support.faults.report import Outcome, noted
 from tests.support.faults.run import Run
 from tests.support.prometheus import Prometheus
 from tests.support.quick_rules import load_quick_rules
@@ -31,7 +31,7 @@ def test_an_outage_beyond_the_transaction_timeout_is_seen_and_its_runbook_follow
     """All TaskManagers stand still from the moment when a checkpoint counts until its transactions have expired."""
     load_quick_rules(stack, prometheus, tmp_path / "rules")
     outcome = Outcome("outage beyond the transaction timeout", seed=1)
-    note(outcome)
+    noted.append(outcome)
     kafka = {"bootstrap_servers": stack.bootstrap_servers, "transaction_timeout": f"{TIMEOUT_S} s"}
     run = Run(stack, tmp_path, outcome, readings=30_000, rate=2_000, kafka=kafka, execution_mode=execution_mode())
     try:

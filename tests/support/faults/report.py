@@ -33,6 +33,10 @@ class Outcome:
     passed: bool = False
 
 
+noted: list[Outcome] = []
+"""The runs of this session, for the table at its end. Not in conftest.py, of which pytest makes a module of its own."""
+
+
 def write(outcomes: Sequence[Outcome], file: Path) -> None:
     file.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
 
