@@ -5,8 +5,9 @@ from __future__ import annotations
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
 from jobs.pipeline.grid_config import GridDeployment, Source
-from jobs.pipeline.kafka_options import common_options, producer_options
+from jobs.pipeline.kafka_options import common_options
 from jobs.pipeline.raw_table import APPEND_MS, span_options
+from jobs.pipeline.sink_tables import bytes_sink
 from udfs.grid.outputs import Kind
 
 # Not JSON_VALUE, which parses the whole record. A quote within a JSON text is escaped, so this is a key, and the
@@ -44,23 +45,8 @@ def aligned_table(deployment: GridDeployment, source: Source) -> TableDescriptor
 
 
 def grid_sink_table(deployment: GridDeployment, kind: Kind) -> TableDescriptor:
-    """Describe a sink; see `jobs.pipeline.sink_tables` for its settings."""
-    schema = Schema.new_builder().column("key", DataTypes.BYTES()).column("record", DataTypes.BYTES()).build()
-    options = {
-        **producer_options(deployment),
-        "topic": getattr(deployment.topics, kind.value).name,
-        "key.format": "raw",
-        "key.fields": "key",
-        "value.format": "raw",
-        "value.fields-include": "EXCEPT_KEY",
-        "sink.delivery-guarantee": "exactly-once",
-        "sink.transactional-id-prefix": f"meridian-{deployment.name}-{kind.value}",
-        "properties.transaction.timeout.ms": str(deployment.kafka.transaction_timeout),
-    }
-    descriptor = TableDescriptor.for_connector("kafka").schema(schema)
-    for name, value in options.items():
-        descriptor = descriptor.option(name, value)
-    return descriptor.build()
+    """Describe a sink."""
+    return bytes_sink(deployment, getattr(deployment.topics, kind.value).name, kind.value, "exactly-once")
 
 
 def _alignment(deployment: GridDeployment) -> dict[str, str]:

@@ -17,20 +17,3 @@ def common_options(deployment: Deployment) -> dict[str, str]:
         "properties.bootstrap.servers": kafka.bootstrap_servers,
         **{f"properties.{name}": value for name, value in {**secured, **kafka.properties}.items()},
     }
-
-
-def producer_options(deployment: Deployment) -> dict[str, str]:
-    """What every sink of frames shares; all but the last are defaults, over which the deployment's own properties win.
-
-    A broker that hangs counts as gone after 10 s. Kafka's 30 s pass once in each transaction that has to be opened, one
-    after the other, and held a checkpoint up for minutes while one of three brokers was frozen (docs/faults.md). What
-    is asked again is written once all the same: the producers are idempotent.
-    """
-    return {
-        "properties.compression.type": "lz4",
-        "properties.linger.ms": "20",
-        "properties.batch.size": "262144",
-        "properties.request.timeout.ms": "10000",
-        **common_options(deployment),
-        "properties.max.request.size": "16777216",
-    }
