@@ -6,26 +6,24 @@ minutes. docs/metrics.md says which alert is shown by which fault. `TransactionL
 
 from __future__ import annotations
 
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.integration.conftest import prometheus as prometheus  # a fixture
 from tests.integration.support import (
-    ROOT,
     Record,
     Stack,
     envelope,
     members,
     meridian,
+    meridian_running,
     produce,
     running_job,
     wait_for,
@@ -114,15 +112,8 @@ def traffic(stack: Stack, readings: Readings) -> Iterator[None]:
         thread.join()
 
 
-@contextmanager
-def probing(deployment: Path, every: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "jobs.cli.main", "probe", "--config", str(deployment), "--every", every]
-    process = subprocess.Popen(command, cwd=ROOT)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+def probing(deployment: Path, every: str) -> AbstractContextManager[subprocess.Popen[Any]]:
+    return meridian_running("probe", "--config", deployment, "--every", every)
 
 
 def usual(now_ms: int, partitions: tuple[int, ...] = (0, 1, 2, 3)) -> list[Record]:

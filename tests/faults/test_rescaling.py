@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import yaml
 
 from tests.faults.conftest import StartRun
-from tests.integration.support import ROOT, meridian, wait_for
+from tests.integration.support import meridian, meridian_running, wait_for
 from tests.support.faults.run import Run
 
 
@@ -29,20 +25,10 @@ def test_a_job_that_misses_its_sla_is_scaled_by_itself(faults: StartRun) -> None
     """Takes what the policy takes: five minutes after the start, and one of pressure."""
     with faults("autoscaled 1 -> 2", parallelism=1) as run:
         promise(run, sla="200 ms")  # half of what a reading takes on two busy cores
-        with autoscaling(run), run.fault():
-            wait_for(lambda: parallelism_of(run) == 2, 600, "the job has two subtasks")
-
-
-@contextmanager
-def autoscaling(run: Run) -> Iterator[None]:
-    command = [sys.executable, "-m", "jobs.cli.main", "autoscale", "--config", str(run.deployment), "--interval", "20"]
-    process = subprocess.Popen(command, cwd=ROOT)
-    try:
-        yield
-        assert process.poll() is None, "it goes on looking"
-    finally:
-        process.terminate()
-        process.wait(30)
+        with meridian_running("autoscale", "--config", run.deployment, "--interval", "20") as autoscaler:
+            with run.fault():
+                wait_for(lambda: parallelism_of(run) == 2, 600, "the job has two subtasks")
+            assert autoscaler.poll() is None, "it goes on looking"
 
 
 def parallelism_of(run: Run) -> int | None:

@@ -51,6 +51,17 @@ def meridian(*arguments: str | Path, check: bool = True, timeout_s: float = 300)
     return result
 
 
+@contextmanager
+def meridian_running(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A command that goes on while the block does, and is told to end then; `options` are for `Popen`."""
+    process = subprocess.Popen([sys.executable, "-m", "jobs.cli.main", *map(str, arguments)], cwd=ROOT, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def wait_for(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
     """Poll until the condition gives something true; its value."""
     deadline = time.monotonic() + timeout_s

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from tests.integration.support import (
     audit,
     committed,
     meridian,
+    meridian_running,
     running_job,
     wait_for,
     wait_until_running,
@@ -51,16 +51,9 @@ def run(stack: Stack, prometheus: Prometheus, tmp_path_factory: pytest.TempPathF
     deployment = write_deployment(tmp_path_factory.mktemp("observe") / "observed.yaml", "observed")
     with running_job(deployment) as job_id:
         wait_until_running(stack, job_id)
-        probe = subprocess.Popen(
-            [sys.executable, "-m", "jobs.cli.main", "probe", "--config", deployment, "--every", "2s"],
-            cwd=ROOT,
-        )  # fmt: skip
-        try:
+        with meridian_running("probe", "--config", deployment, "--every", "2s") as probe:
             meridian("generate", "--config", deployment, "--readings", "40000", "--rate", "2000", timeout_s=120)
             yield Run(prometheus, deployment, probe)
-        finally:
-            probe.send_signal(signal.SIGTERM)
-            probe.wait(30)
 
 
 def test_what_is_listed_is_there_and_nothing_else_of_ours(run: Run) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
 from jobs.cli.local.ports import first_free
 from tests.integration.support import (
-    ROOT,
     Stack,
     audit,
     committed,
     envelope,
+    meridian_running,
     produce,
     running_job,
     wait_for,
@@ -36,15 +33,8 @@ pytestmark = [pytest.mark.extended, needs_mosquitto]
 NAME = "probed"
 
 
-@contextmanager
-def probing(*options: str | Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "jobs.cli.main", "probe", *map(str, options)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+def probing(*options: str | Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    return meridian_running("probe", *options, stderr=subprocess.PIPE, text=True)
 
 
 def push_file(folder: Path) -> Path:

@@ -28,19 +28,22 @@ def test_a_faultless_run_passes_and_its_figures_add_up(run: GeneratedRun, record
     assert report.to_dict()["ok"] is True
 
 
-def test_a_reading_that_vanished_is_lost_and_not_doubled_by_its_window(run: GeneratedRun, records: Records) -> None:
+def lose_an_air_reading(records: Records) -> None:
+    """One that is in its window."""
     late = {(r["partition"], r["offset"]) for r in (orjson.loads(v) for _, v in records["late_events"])}
     index = find(records["aligned"], lambda r: r["stream"] == "air" and (r["partition"], r["offset"]) not in late)
     del records["aligned"][index]
+
+
+def test_a_reading_that_vanished_is_lost_and_not_doubled_by_its_window(run: GeneratedRun, records: Records) -> None:
+    lose_an_air_reading(records)
     report = audit(run, records)
     assert figures(report) == (1, 0, 1), "the window counts a reading that is nowhere, and contradicts the topic"
     assert [(d.stream, d.unaligned) for d in report.definitions if d.unaligned] == [("air", 1)]
 
 
 def test_a_window_that_counts_more_than_what_vanished_has_doubled_the_rest(run: GeneratedRun, records: Records) -> None:
-    late = {(r["partition"], r["offset"]) for r in (orjson.loads(v) for _, v in records["late_events"])}
-    index = find(records["aligned"], lambda r: r["stream"] == "air" and (r["partition"], r["offset"]) not in late)
-    del records["aligned"][index]
+    lose_an_air_reading(records)
     row = next(i for k, i in final_rows(records["windows"]).items() if orjson.loads(k)[0] == "air")
     count = orjson.loads(records["windows"][row][1])["count"]
     change(records["windows"], row, count=count + 3)
